@@ -1,0 +1,1 @@
+"""Adaptation: tune few parameters of a frozen model."""

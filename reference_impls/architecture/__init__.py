@@ -1,0 +1,1 @@
+"""Architecture: cheaper parts in place of the costly ones."""

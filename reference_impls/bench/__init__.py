@@ -1,0 +1,1 @@
+"""The bench: bundled models and data, protocols, measuring."""

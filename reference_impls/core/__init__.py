@@ -1,0 +1,1 @@
+"""What the algorithms share: grids, storages, calibration, contracts, the training loop."""

@@ -1,0 +1,1 @@
+"""Distillation: a small model learns from a large one."""

@@ -1,0 +1,1 @@
+"""Dynamic: less work where less is enough."""

@@ -1,0 +1,1 @@
+"""Execution: the same result from a cheaper run."""

@@ -1,0 +1,1 @@
+"""Experts: many parallel parts, few of them at work."""

@@ -1,0 +1,1 @@
+"""Low-rank: large matrices as products of small factors."""

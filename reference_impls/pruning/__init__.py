@@ -1,0 +1,1 @@
+"""Pruning: what matters little is removed."""

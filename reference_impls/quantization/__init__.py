@@ -1,0 +1,1 @@
+"""Quantization: numbers with fewer bits."""

@@ -1,0 +1,1 @@
+"""Sharing: one parameter serves several places."""

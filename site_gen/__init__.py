@@ -1,0 +1,1 @@
+"""The generator: catalog and source text in, site out."""
