@@ -1,0 +1,92 @@
+"""Calibration: what a layer method may know about a layer's inputs, gathered in one pass and in constant memory."""
+
+import torch
+from torch import Tensor
+
+from reference_impls.core.contracts import Statistics
+
+# Calibration data: token ids, each (batch, length), int64.
+Batches = list[Tensor]
+
+_RANK: dict[str, int] = {"none": 0, "diagonal": 1, "full": 2}
+
+
+class LayerInputs:
+    """Running statistics of the inputs x (in,) of one linear layer.
+
+    Only sums and maxima are kept, so the result does not depend on how the inputs were cut into batches (up to the
+    rounding of `dtype`; float64 makes that far smaller than what a float32 solver can see).
+
+    features    in, the number of input columns
+    statistics  "full" keeps the second moment (in, in); "diagonal" only the per-column sums; "none" only the count
+    dtype       precision of the sums
+    """
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        statistics: Statistics = "full",
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if features < 1:
+            raise ValueError(f"features is {features}; a layer has at least one input column")
+        if statistics not in _RANK:
+            raise ValueError(f"statistics is {statistics!r}; allowed are {', '.join(_RANK)}")
+        self.features = features
+        self.statistics = statistics
+        self.count = 0
+        size = {"none": 0, "diagonal": features, "full": features}[statistics]
+        self._squares = torch.zeros(size, dtype=dtype, device=device)  # sum of x_j^2
+        self._absmax = torch.zeros(size, dtype=dtype, device=device)
+        self._moment = torch.zeros(size, size, dtype=dtype, device=device) if statistics == "full" else None
+
+    @classmethod
+    def of(cls, x: Tensor, *, statistics: Statistics = "full", dtype: torch.dtype = torch.float64) -> "LayerInputs":
+        """Statistics of one tensor of inputs (..., in)."""
+        inputs = cls(x.shape[-1], statistics=statistics, dtype=dtype, device=x.device)
+        inputs.add(x)
+        return inputs
+
+    def add(self, x: Tensor) -> None:
+        """Add inputs (..., in), any floating type. Raises ValueError for another width or a value not finite."""
+        if x.shape[-1] != self.features:
+            raise ValueError(f"inputs have shape {tuple(x.shape)}; the last dimension must be {self.features}")
+        x = x.detach().reshape(-1, self.features)
+        if not torch.isfinite(x).all():
+            raise ValueError("inputs hold a value that is not finite; the model does not run in this precision")
+        self.count += x.shape[0]
+        if self.statistics == "none" or x.shape[0] == 0:
+            return
+        x = x.to(self._squares)
+        self._squares += x.square().sum(0)
+        self._absmax = torch.maximum(self._absmax, x.abs().amax(0))
+        if self._moment is not None:
+            self._moment.addmm_(x.T, x)
+
+    @property
+    def second_moment(self) -> Tensor:
+        """1/n X^T X, (in, in)."""
+        self._require("full", "the second moment")
+        return self._moment / self.count
+
+    def hessian(self) -> Tensor:
+        """2/n X^T X, (in, in): the Hessian of the mean squared error of one output in the weights that feed it."""
+        return 2 * self.second_moment
+
+    def norms(self) -> Tensor:
+        """L2 norm of each input column over all inputs, (in,)."""
+        self._require("diagonal", "the column norms")
+        return self._squares.sqrt()
+
+    def absmax(self) -> Tensor:
+        """Largest magnitude of each input column, (in,)."""
+        self._require("diagonal", "the column maxima")
+        return self._absmax.clone()
+
+    def _require(self, statistics: Statistics, what: str) -> None:
+        if _RANK[self.statistics] < _RANK[statistics]:
+            raise ValueError(f"{what} was not gathered: statistics is {self.statistics!r}, needed is {statistics!r}")
+        if self.count == 0:
+            raise ValueError(f"{what} is not defined: no inputs were added")

@@ -1,0 +1,64 @@
+"""Masks: from a score for each weight to the weights that are kept."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+def keep_highest(score: Tensor, sparsity: float, *, within: Literal["row", "layer"] = "row") -> Tensor:
+    """Mask (out, in), True where kept: the lowest scores are dropped, ranked inside each row or over the whole layer.
+
+    Exactly floor(sparsity * n) of the n scores ranked together are dropped; among equal scores the earlier go first.
+    Raises ValueError for a sparsity outside 0 <= sparsity < 1 and for scores that are not finite.
+    """
+    if not 0 <= sparsity < 1:
+        raise ValueError(f"sparsity is {sparsity}; allowed is 0 <= sparsity < 1")
+    if within not in ("row", "layer"):
+        raise ValueError(f"within is {within!r}; allowed are row and layer")
+    _check(score)
+    ranked = score if within == "row" else score.reshape(1, -1)
+    # The small addition keeps a product like 0.7 * 10 = 6.999... from losing one.
+    drop = int(sparsity * ranked.shape[1] + 1e-9)
+    lowest = torch.sort(ranked, dim=1, stable=True).indices[:, :drop]
+    return torch.ones_like(ranked, dtype=torch.bool).scatter_(1, lowest, False).reshape(score.shape)
+
+
+def keep_n_of_m(score: Tensor, n: int, m: int) -> Tensor:
+    """Mask (out, in), True where kept: the n highest scores of every m consecutive columns of a row.
+
+    Among equal scores the earlier are dropped first. Raises ValueError where the pattern does not fit.
+    """
+    _check(score)
+    check_pattern(n, m, score.shape[1])
+    ranked = score.reshape(-1, m)
+    lowest = torch.sort(ranked, dim=1, stable=True).indices[:, : m - n]
+    return torch.ones_like(ranked, dtype=torch.bool).scatter_(1, lowest, False).reshape(score.shape)
+
+
+def parse_pattern(pattern: str) -> tuple[int, int]:
+    """"2:4" -> (2, 4): at most n of every m consecutive weights are kept. Raises ValueError for anything else."""
+    n, colon, m = pattern.partition(":")
+    if not (colon and n.isdecimal() and m.isdecimal() and 1 <= int(n) < int(m)):
+        raise ValueError(f'pattern is {pattern!r}; expected n:m with 1 <= n < m, for example "2:4"')
+    return int(n), int(m)
+
+
+def check_pattern(n: int, m: int, columns: int) -> None:
+    """Raises ValueError where n:m is no pattern or m does not divide the columns."""
+    if not 1 <= n < m:
+        raise ValueError(f"the pattern is {n}:{m}; expected 1 <= n < m")
+    if columns % m:
+        raise ValueError(f"the pattern is {n}:{m}; {m} must divide the {columns} input columns")
+
+
+def sparsity_of(keep: Tensor) -> float:
+    """Share of weights that a mask drops."""
+    return 1.0 - keep.float().mean().item()
+
+
+def _check(score: Tensor) -> None:
+    if score.ndim != 2:
+        raise ValueError(f"score has shape {tuple(score.shape)}; expected (out, in)")
+    if not torch.isfinite(score).all():
+        raise ValueError("score holds a value that is not finite")

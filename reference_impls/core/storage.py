@@ -1,0 +1,133 @@
+"""Storage: the forms in which compressed weights are really stored, counted, saved and read again.
+
+    DenseWeight            every value
+    QuantizedWeight        packed codes, scales, zeros
+    SparseWeight           bitmask and the values kept
+    SemiSparseWeight       n of every m: places and values
+    SparseQuantizedWeight  bitmask and the packed codes kept
+    LowRankWeight          two factors
+    SumWeight              a sum of storages
+    ModelStorage           all of a model's storages and the tensors left alone
+
+`dense()` is computed from the stored, rounded tensors, so what is measured is what is saved.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reference_impls.core.storage_base import (
+    Storage,
+    check_matrix,
+    describe,
+    dtype_name,
+    load_storage,
+    rebuild,
+    stored_values,
+)
+from reference_impls.core.storage_model import ModelStorage, load_model_storage
+from reference_impls.core.storage_quantized import QuantizedWeight, SparseQuantizedWeight
+from reference_impls.core.storage_sparse import SemiSparseWeight, SparseWeight
+
+__all__ = [
+    "DenseWeight",
+    "LowRankWeight",
+    "ModelStorage",
+    "QuantizedWeight",
+    "SemiSparseWeight",
+    "SparseQuantizedWeight",
+    "SparseWeight",
+    "Storage",
+    "SumWeight",
+    "dtype_name",
+    "load_model_storage",
+    "load_storage",
+    "stored_values",
+]
+
+
+class DenseWeight(Storage):
+    """Every value. weight (out, in); dtype None keeps the weight's own precision."""
+
+    kind = "dense-weight"
+
+    def __init__(self, weight: Tensor, *, dtype: torch.dtype | None = None) -> None:
+        self.shape = check_matrix(weight)
+        self._weight = stored_values(weight, dtype or weight.dtype)
+
+    def dense(self) -> Tensor:
+        return self._weight.float()
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"weight": self._weight}
+
+    def settings(self) -> dict[str, Any]:
+        return {"shape": list(self.shape)}
+
+    @classmethod
+    def rebuild(cls, tensors: dict[str, Tensor], settings: dict[str, Any]) -> "DenseWeight":
+        return cls(tensors["weight"])
+
+
+class LowRankWeight(Storage):
+    """A product of two factors: left (out, rank) times right (rank, in). dtype None means 16 bit."""
+
+    kind = "low-rank-weight"
+
+    def __init__(self, left: Tensor, right: Tensor, *, dtype: torch.dtype | None = None) -> None:
+        if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0] or 0 in (*left.shape, *right.shape):
+            raise ValueError(
+                f"left is {tuple(left.shape)}, right is {tuple(right.shape)}; expected (out, rank) and (rank, in)"
+            )
+        self.left, self.right = stored_values(left, dtype), stored_values(right, dtype)
+        self.shape = (left.shape[0], right.shape[1])
+
+    @property
+    def rank(self) -> int:
+        return self.left.shape[1]
+
+    def dense(self) -> Tensor:
+        return self.left.float() @ self.right.float()
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"left": self.left, "right": self.right}
+
+    def settings(self) -> dict[str, Any]:
+        return {"shape": list(self.shape)}
+
+    @classmethod
+    def rebuild(cls, tensors: dict[str, Tensor], settings: dict[str, Any]) -> "LowRankWeight":
+        return cls(tensors["left"], tensors["right"], dtype=tensors["left"].dtype)
+
+
+class SumWeight(Storage):
+    """A sum of storages of one shape, for example a quantized weight and a low-rank correction."""
+
+    kind = "sum-weight"
+
+    def __init__(self, *parts: Storage) -> None:
+        shapes = {part.shape for part in parts}
+        if len(shapes) != 1:
+            raise ValueError(f"the parts of a sum have shapes {sorted(shapes)}; expected one shape")
+        self.parts, self.shape = parts, parts[0].shape
+
+    def dense(self) -> Tensor:
+        total = self.parts[0].dense()
+        for part in self.parts[1:]:
+            total = total + part.dense()
+        return total
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f"{i}.{name}": t for i, part in enumerate(self.parts) for name, t in part.tensors().items()}
+
+    def settings(self) -> dict[str, Any]:
+        return {"shape": list(self.shape), "parts": [describe(part) for part in self.parts]}
+
+    @classmethod
+    def rebuild(cls, tensors: dict[str, Tensor], settings: dict[str, Any]) -> "SumWeight":
+        parts = []
+        for i, description in enumerate(settings["parts"]):
+            own = {name.split(".", 1)[1]: t for name, t in tensors.items() if name.split(".", 1)[0] == str(i)}
+            parts.append(rebuild(own, description))
+        return cls(*parts)
