@@ -9,8 +9,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints
-from pydantic import ValidationInfo, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError, core_schema
 
 from catalog.problems import listed, nearest
@@ -380,15 +388,20 @@ class Facet(Strict):
     )
 
 
+class Neighbour(Strict):
+    """Where a work goes that looks as if it belonged to a group and does not."""
+
+    when: Text = Field(description="What is different about the work.")
+    node: Text = Field(description="Where it goes: `family/group` or `family`.")
+
+
 class Group(Strict):
     """A mechanism within a family."""
 
     name: Text = Field(description="As it stands on the page.")
     definition: Text = Field(description="What is done.")
     in_if: Text = Field(description="The test that decides membership.")
-    neighbours: list[Text] = Field(
-        default_factory=list, description="Nodes that take what does not belong here, `family/group`, `family` or group."
-    )
+    neighbours: list[Neighbour] = Field(default_factory=list, description="What takes the rest.")
     examples: list[Key] = Field(min_length=1, description="Works that show what is meant; keys of references.bib.")
     surveys: dict[Text, list[Text]] = Field(
         default_factory=dict, description="What each survey calls it: survey to section names."
