@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROOT = Path(__file__).parent / "assets"
 
@@ -14,6 +18,9 @@ DOMAINS = (*TRAINING_DOMAINS, "python-code")
 """All domains; `python-code` was never seen in training and serves methods that adapt."""
 
 SPLITS = ("calibration", "test")
+
+DIGITS_TEST_IMAGES = 450
+DIGITS_SPLIT_SEED = 0
 
 LANGUAGE = "language/s"
 """The bundled language model, as a path below the assets: `path(LANGUAGE)`."""
@@ -44,3 +51,24 @@ def text(split: str, domain: str) -> str:
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"unknown {what} {value!r}: expected one of {', '.join(known)}{hint}")
     return path("text", split, f"{domain}.txt").read_text(encoding="utf-8")
+
+
+def digits(split: str) -> tuple[Tensor, Tensor]:
+    """Images (n, 1, 8, 8), float32 in [-1, 1], and labels (n,), int64, of scikit-learn's handwritten digits.
+
+    `split` is "test" (450 images, stratified, seed 0, never trained on) or "train" (the other 1,347). Needs
+    scikit-learn and torch. Raises ValueError on another split.
+    """
+    import torch
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    if split not in ("train", "test"):
+        raise ValueError(f"unknown split {split!r}: expected one of train, test")
+    data = load_digits()
+    train, test = train_test_split(
+        range(len(data.target)), test_size=DIGITS_TEST_IMAGES, random_state=DIGITS_SPLIT_SEED, stratify=data.target
+    )
+    chosen = train if split == "train" else test
+    images = torch.tensor(data.images[chosen], dtype=torch.float32)[:, None] / 8 - 1  # grey values are 0 to 16
+    return images, torch.tensor(data.target[chosen], dtype=torch.int64)

@@ -13,7 +13,7 @@ STEPS = ("text", "tokenizer", "language", "digits")
 def main(arguments: list[str] | None = None) -> int:
     """Run the chosen steps in order; return 0, or 1 where a Debian package is missing."""
     parser = argparse.ArgumentParser(prog="python -m reference_impls.bench.make", description=__doc__)
-    parser.add_argument("steps", nargs="+", choices=(*STEPS, "all"), help="what to make; each step needs the ones before")
+    parser.add_argument("steps", nargs="+", choices=(*STEPS, "all"), help="what to make, in this order")
     parser.add_argument(
         "--scratch",
         type=Path,

@@ -84,7 +84,7 @@ class _Prose(HTMLParser):
 
     KEEP = {"h1", "h2", "h3", "h4", "p", "li", "dd"}
     SKIP_TAGS = {"pre", "table", "script", "style", "svg", "dt"}
-    SKIP_CLASSES = {"headerlink", "toctree-wrapper", "contents", "topic", "sphinxsidebar", "highlight", "versionmodified"}
+    SKIP_CLASSES = {"headerlink", "toctree-wrapper", "contents", "topic", "highlight", "versionmodified"}
     VOID = {"br", "hr", "img", "input", "link", "meta", "wbr", "col"}
 
     def __init__(self) -> None:
@@ -192,7 +192,7 @@ def python_code(root: Path) -> list[str]:
     so that what is kept falls under the Python Software Foundation Licence.
     """
     folder = root / "usr/lib/python3.11"
-    left_out = {"test", "tests", "encodings", "idlelib", "lib2to3", "pydoc_data", "turtledemo", "dist-packages", "ensurepip"}
+    left_out = {"test", "tests", "encodings", "idlelib", "lib2to3", "pydoc_data", "turtledemo", "ensurepip"}
     lines: list[str] = []
     for path in sorted(folder.rglob("*.py")):
         relative = path.relative_to(folder)
