@@ -36,11 +36,30 @@ def keep_n_of_m(score: Tensor, n: int, m: int) -> Tensor:
     return torch.ones_like(ranked, dtype=torch.bool).scatter_(1, lowest, False).reshape(score.shape)
 
 
-def parse_pattern(pattern: str) -> tuple[int, int]:
-    """"2:4" -> (2, 4): at most n of every m consecutive weights are kept. Raises ValueError for anything else."""
+def keep_by_score(
+    score: Tensor, sparsity: float, pattern: str = "unstructured", *, within: Literal["row", "layer"] = "row"
+) -> Tensor:
+    """Mask (out, in), True where kept, by pattern: "unstructured" as `keep_highest`, "n:m" as `keep_n_of_m`.
+
+    An n:m pattern has the sparsity 1 - n/m by itself; ValueError where the sparsity asked for is another.
+    """
+    if pattern == "unstructured":
+        return keep_highest(score, sparsity, within=within)
+    n, m = parse_pattern(pattern, sparsity)
+    return keep_n_of_m(score, n, m)
+
+
+def parse_pattern(pattern: str, sparsity: float | None = None) -> tuple[int, int]:
+    """"2:4" -> (2, 4): at most n of every m consecutive weights are kept. Raises ValueError for anything else.
+
+    sparsity: what was asked for besides the pattern; ValueError where it is not that of the pattern.
+    """
     n, colon, m = pattern.partition(":")
     if not (colon and n.isdecimal() and m.isdecimal() and 1 <= int(n) < int(m)):
-        raise ValueError(f'pattern is {pattern!r}; expected n:m with 1 <= n < m, for example "2:4"')
+        raise ValueError(f'pattern is {pattern!r}; expected "unstructured" or n:m with 1 <= n < m, for example "2:4"')
+    own = 1 - int(n) / int(m)
+    if sparsity is not None and abs(sparsity - own) > 0.005:
+        raise ValueError(f"sparsity is {sparsity}; the pattern {pattern} has a sparsity of {own:.4g}, give the same")
     return int(n), int(m)
 
 

@@ -28,7 +28,7 @@ from reference_impls.core.storage_base import (
 )
 from reference_impls.core.storage_model import ModelStorage, load_model_storage
 from reference_impls.core.storage_quantized import QuantizedWeight, SparseQuantizedWeight
-from reference_impls.core.storage_sparse import SemiSparseWeight, SparseWeight
+from reference_impls.core.storage_sparse import SemiSparseWeight, SparseWeight, sparse_storage
 
 __all__ = [
     "DenseWeight",
@@ -43,6 +43,7 @@ __all__ = [
     "dtype_name",
     "load_model_storage",
     "load_storage",
+    "sparse_storage",
     "stored_values",
 ]
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reference_impls.core.masks import parse_pattern
 from reference_impls.core.packing import pack, unpack
 from reference_impls.core.storage_base import Storage, check_matrix, stored_values
 
@@ -97,6 +98,14 @@ class SemiSparseWeight(Storage):
         storage.shape, storage.n, storage.m = tuple(settings["shape"]), settings["n"], settings["m"]
         storage._places, storage._values = tensors["places"], tensors["values"]
         return storage
+
+
+def sparse_storage(weight: Tensor, keep: Tensor, pattern: str = "unstructured") -> SparseWeight | SemiSparseWeight:
+    """The storage that fits the pattern: a bitmask for "unstructured", places in every m for "n:m"."""
+    if pattern == "unstructured":
+        return SparseWeight(weight, keep)
+    n, m = parse_pattern(pattern)
+    return SemiSparseWeight(weight, keep, n=n, m=m)
 
 
 def _check_keep(weight: Tensor, keep: Tensor) -> None:

@@ -1,0 +1,27 @@
+"""Hessian: the inverse that second-order layer methods (GPTQ, SparseGPT) need, in the form in which they need it."""
+
+import torch
+from torch import Tensor
+
+
+def inverse_cholesky(hessian: Tensor, damping: float = 0.01) -> Tensor:
+    """Upper triangular U (in, in) with (H + lambda I)^-1 = U^T U, lambda = damping times the mean of H's diagonal.
+
+    One factor holds the inverses of all trailing parts of the damped H: with B = (H[j:, j:])^-1 it is
+    U[j, j]^2 = B[0, 0] and U[j, j:] = B[0] / U[j, j]. So a method that fixes column after column needs no second inverse.
+
+    hessian: (in, in), symmetric; the result has its dtype (float64 as LayerInputs gives it is the safe choice).
+    Raises ValueError for a negative damping and for a damped Hessian that is not positive definite.
+    """
+    if damping < 0:
+        raise ValueError(f"damping is {damping}; allowed is damping >= 0")
+    damped = hessian.clone()
+    diagonal = damped.diagonal()
+    diagonal += damping * diagonal.mean()
+    lower, failed = torch.linalg.cholesky_ex(damped)
+    if failed:
+        raise ValueError(
+            f"the Hessian of the layer's inputs is not positive definite at damping {damping}; "
+            "use more calibration inputs or a larger damping"
+        )
+    return torch.linalg.cholesky(torch.cholesky_inverse(lower), upper=True)
