@@ -1,0 +1,56 @@
+"""Layouts: under which names each known kind of decoder keeps its blocks, linear layers and norms."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a kind of model keeps its parts.
+
+    blocks  path of the list of blocks
+    groups  linear layers of a block in data-flow order; those of one group read the same input
+    norms   norm -> index of the group that alone reads its output
+    """
+
+    name: str
+    blocks: str
+    groups: tuple[tuple[str, ...], ...]
+    norms: dict[str, int]
+
+
+LAYOUTS = (
+    Layout(
+        "Transformer",
+        "blocks",
+        (
+            ("attention.query", "attention.key", "attention.value"),
+            ("attention.output",),
+            ("feed_forward.gate", "feed_forward.up"),
+            ("feed_forward.down",),
+        ),
+        {"attention_norm": 0, "feed_forward_norm": 2},
+    ),
+    Layout(
+        "Llama",
+        "model.layers",
+        (
+            ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+            ("self_attn.o_proj",),
+            ("mlp.gate_proj", "mlp.up_proj"),
+            ("mlp.down_proj",),
+        ),
+        {"input_layernorm": 0, "post_attention_layernorm": 2},
+    ),
+    Layout(
+        "OPT",
+        "model.decoder.layers",
+        (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), ("self_attn.out_proj",), ("fc1",), ("fc2",)),
+        {"self_attn_layer_norm": 0, "final_layer_norm": 2},
+    ),
+    Layout(
+        "GPT-2",
+        "transformer.h",
+        (("attn.c_attn",), ("attn.c_proj",), ("mlp.c_fc",), ("mlp.c_proj",)),
+        {"ln_1": 0, "ln_2": 2},
+    ),
+)

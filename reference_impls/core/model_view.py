@@ -1,0 +1,220 @@
+"""ModelView: one view of every decoder that can be compressed. No algorithm knows model classes: only this file does.
+
+Known shapes: Hugging Face causal language models with the parts of Llama (also Mistral, Qwen2, SmolLM2, ...), OPT or
+GPT-2 (its Conv1D stores weights transposed; here they are (out, in) like everybody's), and the bench's own Transformer.
+Only the linear layers inside the blocks are compressed; embedding, head and norms are left alone.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from reference_impls.core import language
+from reference_impls.core.activations import ActivationQuantizer, Granularity
+from reference_impls.core.layouts import LAYOUTS, Layout
+from reference_impls.core.storage import DenseWeight, ModelStorage, Storage
+from reference_impls.core.storage_model import half_precision
+
+
+class LinearView:
+    """One linear layer. name: its dotted name in the model."""
+
+    def __init__(self, name: str, module: nn.Module) -> None:
+        self.name, self.module = name, module
+        self.storage: Storage | None = None
+        self._activation: ActivationQuantizer | None = None
+        self._transposed = type(module).__name__ == "Conv1D"
+
+    @property
+    def weight(self) -> Tensor:
+        """(out, in), in the model's precision; not a copy."""
+        weight = self.module.weight.detach()
+        return weight.T if self._transposed else weight
+
+    @weight.setter
+    def weight(self, value: Tensor) -> None:
+        if self.storage is not None:
+            raise ValueError(
+                f"{self.name} is already stored as {self.storage.kind}; rewrite weights before they are compressed"
+            )
+        self._write(value)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, in)"""
+        return (self.weight.shape[0], self.weight.shape[1])
+
+    @property
+    def activation(self) -> dict[str, Any] | None:
+        """How the inputs are quantized at run time, or None."""
+        return None if self._activation is None else self._activation.settings()
+
+    def set_storage(self, storage: Storage) -> None:
+        """Store the weight so: from now on the layer computes with what the storage rebuilds."""
+        self._write(storage.dense())
+        self.storage = storage
+
+    def set_activation_quantizer(
+        self, bits: int = 8, granularity: Granularity = "token", absmax: float | None = None
+    ) -> None:
+        """Quantize the layer's inputs at run time; see `ActivationQuantizer`. A second call replaces the first."""
+        self.clear_activation_quantizer()
+        self._activation = ActivationQuantizer(bits, granularity, absmax)
+        self._activation.attach(self.module)
+
+    def clear_activation_quantizer(self) -> None:
+        if self._activation is not None:
+            self._activation.detach()
+            self._activation = None
+
+    def _write(self, value: Tensor) -> None:
+        if tuple(value.shape) != self.shape:
+            raise ValueError(f"{self.name} has a weight {self.shape}; got {tuple(value.shape)}")
+        with torch.no_grad():
+            self.module.weight.copy_(value.T if self._transposed else value)
+
+
+class NormView:
+    """A LayerNorm or RMSNorm with a gain for each channel (width,)."""
+
+    def __init__(self, name: str, module: nn.Module) -> None:
+        self.name, self.module = name, module
+
+    def divide(self, scale: Tensor) -> None:
+        """Divide the norm's output, channel by channel, by scale (width,), by way of its gain and bias.
+
+        Raises ValueError for a norm whose output does not follow its gain, and leaves it as it was.
+        """
+        gain, bias = self.module.weight, getattr(self.module, "bias", None)
+        if gain is None or gain.shape != scale.shape:
+            raise ValueError(f"{self.name} has no gain of shape {tuple(scale.shape)}")
+        probe = torch.linspace(-1, 1, gain.numel(), device=gain.device, dtype=gain.dtype)
+        old = [None if part is None else part.detach().clone() for part in (gain, bias)]
+        with torch.no_grad():
+            wanted = self.module(probe).float() / scale.float().to(gain.device)
+            for part in (gain, bias):
+                if part is not None:
+                    part.div_(scale.to(part))
+            got = self.module(probe).float()
+            # Some norms compute with 1 + weight: dividing that weight would change the model's function.
+            if not torch.allclose(got, wanted, rtol=0.05, atol=1e-3 * float(wanted.abs().max())):
+                for part, before in zip((gain, bias), old, strict=True):
+                    if part is not None:
+                        part.copy_(before)
+                raise ValueError(f"{self.name} ({type(self.module).__name__}) cannot be rescaled by way of its gain")
+
+
+@dataclass
+class BlockView:
+    """One block. linears: by their name inside the block, in data-flow order. groups: those that share an input.
+
+    smoothable: a norm and the linear layers that alone read its output.
+    """
+
+    name: str
+    module: nn.Module
+    groups: list[list[LinearView]]
+    smoothable: list[tuple[NormView, list[LinearView]]] = field(default_factory=list)
+
+    @property
+    def linears(self) -> dict[str, LinearView]:
+        return {linear.name.removeprefix(self.name + "."): linear for group in self.groups for linear in group}
+
+
+class ModelView:
+    """The parts of a decoder that compression needs. Raises ValueError for a model of another shape."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model.eval()
+        self.layout = _layout_of(model)
+        types = set(getattr(getattr(model, "config", None), "layer_types", None) or [])
+        if len(types) > 1:
+            raise ValueError(f"the blocks of this model differ ({', '.join(sorted(types))}); expected one kind")
+        blocks = model.get_submodule(self.layout.blocks)
+        self.blocks = [_block(f"{self.layout.blocks}.{i}", block, self.layout) for i, block in enumerate(blocks)]
+
+    @property
+    def linears(self) -> dict[str, LinearView]:
+        """Every linear layer of every block, by its name in the model, in data-flow order."""
+        return {linear.name: linear for block in self.blocks for linear in block.linears.values()}
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @torch.no_grad()
+    def logits(self, ids: Tensor) -> Tensor:
+        """(batch, length) int64 -> (batch, length, vocabulary)."""
+        return language.logits(self.model, ids.to(self.device))
+
+    def storage(self) -> ModelStorage:
+        """The whole model as it would be saved; a linear layer that nobody compressed counts as dense, in 16 bit."""
+        linears = {n: v.storage or DenseWeight(half_precision(v.weight)) for n, v in self.linears.items()}
+        activations = {n: v.activation for n, v in self.linears.items() if v.activation is not None}
+        return ModelStorage(linears, {n: half_precision(t) for n, t in self._rest().items()}, activations)
+
+    def load(self, storage: ModelStorage) -> None:
+        """Take over a saved storage of the same model. Raises ValueError where names do not match."""
+        rest = self._rest()
+        for what, ours, theirs in (("linear layers", self.linears, storage.linears), ("tensors", rest, storage.rest)):
+            if ours.keys() != theirs.keys():
+                raise ValueError(f"{what} differ between model and storage: {sorted(ours.keys() ^ theirs.keys())[:5]}")
+        with torch.no_grad():
+            for name, tensor in storage.rest.items():
+                rest[name].copy_(tensor)
+        for name, linear in self.linears.items():
+            linear.set_storage(storage.linears[name])
+            linear.clear_activation_quantizer()
+            if name in storage.activations:
+                linear.set_activation_quantizer(**storage.activations[name])
+
+    def _rest(self) -> dict[str, Tensor]:
+        """Every saved tensor that is not the weight of a linear layer of a block; shared ones once."""
+        seen = {id(linear.module.weight) for linear in self.linears.values()}
+        rest = {}
+        for name, tensor in self.model.state_dict(keep_vars=True).items():
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                rest[name] = tensor
+        return rest
+
+
+def _layout_of(model: nn.Module) -> Layout:
+    for layout in LAYOUTS:
+        if isinstance(_find(model, layout.blocks), nn.ModuleList):
+            return layout
+    raise ValueError(
+        f"{type(model).__name__} is not a model that can be compressed block by block; known are "
+        + ", ".join(f"{layout.name} (blocks in .{layout.blocks})" for layout in LAYOUTS)
+    )
+
+
+def _block(name: str, module: nn.Module, layout: Layout) -> BlockView:
+    groups = []
+    for paths in layout.groups:
+        missing = [path for path in paths if not _is_linear(_find(module, path))]
+        if missing:
+            raise ValueError(f"{name} has no linear layer {missing[0]}, which a block of {layout.name} has")
+        groups.append([LinearView(f"{name}.{path}", module.get_submodule(path)) for path in paths])
+    known = {path for paths in layout.groups for path in paths}
+    unknown = [path for path, part in module.named_modules() if _is_linear(part) and path not in known]
+    if unknown:
+        raise ValueError(f"{name} has a linear layer {unknown[0]}, which a block of {layout.name} has not")
+    # OPT-350m norms the sum after each part: that output also goes on unscaled, so nothing can be folded into it.
+    before = getattr(module, "do_layer_norm_before", True)
+    norms = layout.norms.items() if before else ()
+    smoothable = [(NormView(f"{name}.{path}", module.get_submodule(path)), groups[i]) for path, i in norms]
+    return BlockView(name, module, groups, smoothable)
+
+
+def _find(module: nn.Module, path: str) -> nn.Module | None:
+    try:
+        return module.get_submodule(path)
+    except AttributeError:
+        return None
+
+
+def _is_linear(module: nn.Module | None) -> bool:
+    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D"

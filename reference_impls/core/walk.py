@@ -1,0 +1,225 @@
+"""Walk: compress a model block by block, each block fed the outputs of the compressed ones before it.
+
+Only the block at work is on the device: the model, the hidden states of the calibration batches and the storages stay
+where the model is (usually in main memory), so that a model larger than the device can be compressed.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from reference_impls.core.activations import Granularity
+from reference_impls.core.calibration import Batches, LayerInputs
+from reference_impls.core.contracts import Statistics, contract_of
+from reference_impls.core.model_view import BlockView, LinearView, ModelView
+from reference_impls.core.storage import DenseWeight, ModelStorage, SemiSparseWeight, SparseWeight, Storage
+
+Sequential = Literal["block", "group"]
+Progress = Callable[[int, int], None]
+
+# What an earlier step of a composition may have left behind: a mask to honour, or every value.
+_MASKED = (SparseWeight, SemiSparseWeight)
+
+
+@dataclass
+class Step:
+    """One stop of the walk: the linear layers whose turn it is, with the statistics of their inputs.
+
+    inputs  name of the linear layer in the model -> its inputs; layers that share an input share the object
+    """
+
+    block: BlockView
+    linears: list[LinearView]
+    inputs: dict[str, LayerInputs]
+
+
+@torch.no_grad()
+def walk(
+    view: ModelView,
+    calibration: Batches,
+    *,
+    statistics: Statistics = "full",
+    device: torch.device | str | None = None,
+    sequential: Sequential = "block",
+    progress: Progress | None = None,
+) -> Iterator[Step]:
+    """Stop at every block; whatever the caller does to it there changes the inputs of the blocks after it.
+
+    sequential  "block": one stop a block, inputs gathered with the block as it came.
+                "group": one stop for each group of layers that share an input; the groups before it are done by then.
+    device      where blocks are run and statistics kept; None: where the model is.
+    progress    called with (blocks done, blocks in all).
+
+    Without statistics no batch is run. Raises ValueError for an empty calibration where statistics are wanted.
+    """
+    if sequential not in ("block", "group"):
+        raise ValueError(f"sequential is {sequential!r}; allowed are block and group")
+    if statistics != "none" and not calibration:
+        raise ValueError("calibration holds no batch; this method needs the inputs of the layers")
+    home = view.device
+    device = torch.device(device) if device is not None else home
+    calls = [] if statistics == "none" else capture(view, calibration)
+    for done, block in enumerate(view.blocks):
+        block.module.to(device)
+        try:
+            for groups in [block.groups] if sequential == "block" else [[group] for group in block.groups]:
+                inputs = _gather(block, groups, calls, statistics, device)
+                yield Step(block, [linear for group in groups for linear in group], inputs)
+            if done + 1 < len(view.blocks):
+                for call in calls:
+                    call.hidden = call.run(block, device).to(home)
+        finally:
+            block.module.to(home)
+        if progress is not None:
+            progress(done + 1, len(view.blocks))
+
+
+def compress_layers(
+    view: ModelView,
+    method: Callable[..., Storage],
+    calibration: Batches,
+    options: dict[str, Any] | None = None,
+    *,
+    activation_bits: int | None = None,
+    activation_granularity: Granularity = "token",
+    sequential: Sequential = "block",
+    device: torch.device | str | None = None,
+    generator: torch.Generator | None = None,
+    progress: Progress | None = None,
+) -> ModelStorage:
+    """Compress every linear layer of the view's blocks with a layer method and return the model's storage.
+
+    A mask that an earlier step left is handed on as `keep`. Raises ValueError where a step cannot follow the one before
+    it: an earlier storage that is not a mask, or a method that does not honour one.
+
+    activation_bits, activation_granularity: also quantize the inputs of these layers at run time.
+    """
+    contract = contract_of(method)
+    if contract.kind != "layer":
+        raise ValueError(f"{method.__name__} has the contract {contract.kind!r}; expected 'layer'")
+    statistics = contract.statistics
+    if activation_bits is not None and activation_granularity == "tensor-static" and statistics == "none":
+        statistics = "diagonal"
+    extra = {"generator": generator} if "generator" in inspect.signature(method).parameters else {}
+    home = view.device
+    steps = walk(view, calibration, statistics=statistics, device=device, sequential=sequential, progress=progress)
+    for step in steps:
+        for linear in step.linears:
+            inputs = step.inputs[linear.name]
+            weight, keep = _received(linear, method)
+            try:
+                storage = method(weight, inputs, **(options or {}), **keep, **extra)
+            except ValueError as problem:
+                raise ValueError(f"{linear.name}: {problem}") from problem
+            linear.set_storage(storage)
+            linear.storage = storage.to(home)
+            if activation_bits is not None:
+                static = activation_granularity == "tensor-static"
+                absmax = float(inputs.absmax().max()) if static else None
+                linear.set_activation_quantizer(activation_bits, activation_granularity, absmax)
+    return view.storage()
+
+
+class _Captured(Exception):
+    """Ends a forward pass at the first block."""
+
+
+@dataclass
+class Call:
+    """How the model calls its blocks for one batch. hidden (batch, length, width); the rest is the same for each."""
+
+    hidden: Tensor
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+
+    def run(self, block: BlockView, device: torch.device) -> Tensor:
+        """The block's output, (batch, length, width), on the device."""
+        hidden, arguments, keywords = _move((self.hidden, self.arguments, self.keywords), device)
+        output = block.module(hidden, *arguments, **keywords)
+        return output[0] if isinstance(output, tuple) else output
+
+
+def capture(view: ModelView, calibration: Batches) -> list[Call]:
+    """The call of the first block for each batch: the model runs up to there and no further."""
+    calls: list[Call] = []
+
+    def stop(_: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        rest = (arguments[1:], keywords)
+        # Masks and positions are usually the same for every batch: keep one copy.
+        if calls and _same(rest, (calls[0].arguments, calls[0].keywords)):
+            rest = (calls[0].arguments, calls[0].keywords)
+        calls.append(Call(arguments[0], *rest))
+        raise _Captured
+
+    hook = view.blocks[0].module.register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        for ids in calibration:
+            try:
+                view.logits(ids)
+            except _Captured:
+                pass
+    finally:
+        hook.remove()
+    return calls
+
+
+def _gather(
+    block: BlockView, groups: list[list[LinearView]], calls: list[Call], statistics: Statistics, device: torch.device
+) -> dict[str, LayerInputs]:
+    """The inputs of these groups of linear layers while the block runs on every batch."""
+    gathered = [LayerInputs(group[0].shape[1], statistics=statistics, device=device) for group in groups]
+    if calls:
+        hooks = [_listen(group[0], inputs) for group, inputs in zip(groups, gathered, strict=True)]
+        try:
+            for call in calls:
+                call.run(block, device)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    return {v.name: inputs for group, inputs in zip(groups, gathered, strict=True) for v in group}
+
+
+def _listen(linear: LinearView, inputs: LayerInputs) -> Any:
+    # First in line, so that an activation quantizer does not round the inputs before they are seen.
+    return linear.module.register_forward_pre_hook(lambda _, arguments: inputs.add(arguments[0]), prepend=True)
+
+
+def _received(linear: LinearView, method: Callable[..., Any]) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weight (out, in) that a step starts from, and the mask it has to honour, on the block's device."""
+    device = linear.weight.device
+    earlier = linear.storage
+    if earlier is None:
+        return linear.weight.to(torch.float32, copy=True).contiguous(), {}
+    weight = earlier.dense().to(device)
+    if isinstance(earlier, DenseWeight):
+        return weight, {}
+    if not isinstance(earlier, _MASKED):
+        raise ValueError(f"{linear.name} is already stored as {earlier.kind}; {method.__name__} cannot follow that")
+    if "keep" not in inspect.signature(method).parameters:
+        raise ValueError(f"{linear.name} was pruned by an earlier step; {method.__name__} does not honour a mask")
+    return weight, {"keep": earlier.mask().to(device)}
+
+
+def _move(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return {key: _move(item, device) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return type(value)(_move(item, device) for item in value)
+    return value
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        alike = isinstance(a, Tensor) and isinstance(b, Tensor) and a.shape == b.shape and a.dtype == b.dtype
+        return alike and torch.equal(a, b)
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(_same(a[key], b[key]) for key in a)
+    if isinstance(a, (tuple, list)):
+        return isinstance(b, (tuple, list)) and len(a) == len(b) and all(map(_same, a, b))
+    return a is b or a == b
