@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         default=Path(tempfile.gettempdir()) / "compression-zoo-make",
         help="folder for unpacked packages and training logs (default: %(default)s)",
     )
-    parser.add_argument("--download", action="store_true", help="fetch missing Debian packages with apt-get download")
+    parser.add_argument("--download", action="store_true", help="fetch the Debian packages with apt-get download")
     options = parser.parse_args(arguments)
     options.scratch.mkdir(parents=True, exist_ok=True)
     wanted = STEPS if "all" in options.steps else [step for step in STEPS if step in options.steps]

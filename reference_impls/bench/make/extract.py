@@ -188,11 +188,15 @@ def wordnet(root: Path) -> list[str]:
 def python_code(root: Path) -> list[str]:
     """Source lines of the Python 3.11 standard library, files in order of name.
 
-    Left out: tests, code tables, files made by programs, and every file that carries a copyright notice of its own,
-    so that what is kept falls under the Python Software Foundation Licence.
+    Left out: every file that carries a copyright notice of its own and every folder that Debian's copyright file lists
+    under another licence, so that what is kept falls under the Python Software Foundation Licence; tests, code tables
+    and files made by programs; folders that come from other packages than the two that are named in `sources`.
     """
     folder = root / "usr/lib/python3.11"
-    left_out = {"test", "tests", "encodings", "idlelib", "lib2to3", "pydoc_data", "turtledemo", "ensurepip"}
+    other_licence = {"asyncio", "logging", "multiprocessing", "sqlite3"}
+    other_package = {"config-3.11-x86_64-linux-gnu", "distutils", "ensurepip", "idlelib", "lib2to3", "venv"}
+    tables_and_tests = {"encodings", "pydoc_data", "sitecustomize.py", "test", "tests", "turtledemo"}
+    left_out = other_licence | other_package | tables_and_tests
     lines: list[str] = []
     for path in sorted(folder.rglob("*.py")):
         relative = path.relative_to(folder)

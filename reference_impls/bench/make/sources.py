@@ -32,27 +32,29 @@ class Source:
 
 
 def find_source(domain: str, scratch: Path, download: bool) -> Source:
-    """Return the unpacked packages of `domain`: those in `scratch` first, else those installed on this machine.
+    """Return the packages of `domain`, with their versions.
 
-    With `download`, missing packages are fetched with `apt-get download` and unpacked under `scratch` (never
-    installed). Raises MissingSource where a package is missing and may not or cannot be fetched.
+    With `download` they are fetched with `apt-get download` and unpacked under `scratch` (never installed), unless an
+    earlier call left them there. Without it they are those left there, else those installed on this machine.
+    Raises MissingSource where a package is not there, or cannot be fetched.
     """
     wanted = PACKAGES[domain]
     root = scratch / "root"
+    if not download and not all((root / proof).exists() for proof in wanted.values()):
+        missing = [package for package, proof in wanted.items() if not Path("/", proof).exists()]
+        if missing:
+            raise MissingSource(
+                f"{domain}: needs the Debian package {' and '.join(missing)} (no file /{wanted[missing[0]]}). "
+                f"Either install it (apt-get install {' '.join(missing)}) or run again with --download, which unpacks "
+                f"it under {scratch} without installing it."
+            )
+        versions = {package: _run(["dpkg-query", "-W", "-f=${Version}", package]).strip() for package in wanted}
+        return Source(Path("/"), versions)
     for package, proof in wanted.items():
-        if not (root / proof).exists() and not Path("/", proof).exists():
-            if not download:
-                raise MissingSource(
-                    f"{domain}: needs the Debian package {package} (file /{proof} not found). Either install it "
-                    f"(apt-get install {package}) or run again with --download, which unpacks it under {scratch} "
-                    f"without installing it."
-                )
+        if not (root / proof).exists():
             _download(package, scratch, root)
-    if all((root / proof).exists() for proof in wanted.values()):
-        versions = {package: (scratch / "versions" / package).read_text().strip() for package in wanted}
-        return Source(root, versions)
-    versions = {package: _run(["dpkg-query", "-W", "-f=${Version}", package]).strip() for package in wanted}
-    return Source(Path("/"), versions)
+    versions = {package: (scratch / "versions" / package).read_text().strip() for package in wanted}
+    return Source(root, versions)
 
 
 def _download(package: str, scratch: Path, root: Path) -> None:
