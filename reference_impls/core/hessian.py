@@ -8,7 +8,7 @@ def inverse_cholesky(hessian: Tensor, damping: float = 0.01) -> Tensor:
     """Upper triangular U (in, in) with (H + lambda I)^-1 = U^T U, lambda = damping times the mean of H's diagonal.
 
     One factor holds the inverses of all trailing parts of the damped H: with B = (H[j:, j:])^-1 it is
-    U[j, j]^2 = B[0, 0] and U[j, j:] = B[0] / U[j, j]. So a method that fixes column after column needs no second inverse.
+    U[j, j]^2 = B[0, 0] and U[j, j:] = B[0] / U[j, j]. A method that fixes column after column needs no other inverse.
 
     hessian: (in, in), symmetric; the result has its dtype (float64 as LayerInputs gives it is the safe choice).
     Raises ValueError for a negative damping and for a damped Hessian that is not positive definite.
