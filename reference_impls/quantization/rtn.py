@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reference_impls.core.calibration import LayerInputs
 from reference_impls.core.contracts import layer
-from reference_impls.core.grid import Grid
+from reference_impls.core.grid import Grid, check_group_size
 from reference_impls.core.storage import QuantizedWeight, SparseQuantizedWeight
 
 
@@ -36,12 +36,13 @@ def rtn(
     """Quantize one linear layer, each weight on its own; the inputs are not looked at.
 
     weight: (out, in), floating point. group_size: columns that share a scale; -1: one grid a row. The other options are
-    those of `Grid.fit`. keep: (out, in) bool, weights outside it stay zero and are not stored. Returns packed codes with
-    one grid a group. Raises ValueError for options outside their range, and where group_size does not divide `in`.
+    those of `Grid.fit`. keep: (out, in) bool, weights outside it become zero and are not stored.
+    Returns packed codes with one grid a group. Raises ValueError for options outside their range, and where group_size
+    does not divide `in`.
     """
     W = weight if keep is None else torch.where(keep, weight, 0)            # (out, in)
-    grid = Grid.fit(W, bits=bits, group_size=None if group_size == -1 else group_size, symmetric=symmetric,
-                    levels=levels, include_zero=include_zero, zero=zero, clip=clip,
+    grid = Grid.fit(W, bits=bits, group_size=check_group_size(group_size, W.shape[1]),
+                    symmetric=symmetric, levels=levels, include_zero=include_zero, zero=zero, clip=clip,
                     dtype=getattr(torch, scale_dtype))                      # [eq-scale] [eq-zero]
     codes = grid.quantize(W)                                                # (out, in)  [eq-code]
     # The storage rebuilds s (code - z), see [eq-dequantize].
