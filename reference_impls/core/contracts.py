@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 Function = TypeVar("Function", bound=Callable[..., Any])
 Kind = Literal["layer", "model", "training", "architecture", "inference"]
 Statistics = Literal["none", "diagonal", "full"]
+Student = Literal["small", "pretrained"]
 
 # Keyword-only parameters that a driver fills in; every other keyword-only parameter is an option of the algorithm.
 RESERVED = frozenset({"keep", "generator", "causal", "scale"})
@@ -33,6 +34,7 @@ class Contract:
     slot        architecture only: the part of the Transformer that the module replaces
     target      inference only: what is changed ("attention", "language" or "vision")
     alone       model only: option values that hold when no layer method follows in a composition
+    student     training only: "pretrained" (a trained model is adapted) or "small" (a smaller one is trained afresh)
     statistics  layer only: which statistics of the inputs the method reads: "none", "diagonal" (per input column) or
                 "full" (also the second moment), so that a driver can leave out what nobody reads
     """
@@ -42,6 +44,7 @@ class Contract:
     target: str | None = None
     alone: dict[str, Any] = field(default_factory=dict)
     statistics: Statistics = "full"
+    student: Student = "small"
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,12 @@ def model(function: Function | None = None, *, alone: dict[str, Any] | None = No
     return _mark(function, contract) if function is not None else lambda f: _mark(f, contract)
 
 
-def training(function: Function) -> Function:
-    """Mark a training method: `@training`."""
-    return _mark(function, Contract("training"))
+def training(function: Function | None = None, *, student: Student = "small") -> Any:
+    """Mark a training method: `@training`, or `@training(student="pretrained")` for one that adapts a trained model."""
+    if student not in get_args(Student):
+        raise ValueError(f"student is {student!r}; allowed are {', '.join(get_args(Student))}")
+    contract = Contract("training", student=student)
+    return _mark(function, contract) if function is not None else lambda f: _mark(f, contract)
 
 
 def architecture(*, slot: Literal["attention", "feed_forward", "stack"]) -> Callable[[Function], Function]:
