@@ -155,6 +155,6 @@ class VisionTransformer(nn.Module):
     def from_pretrained(cls, folder: Path, dtype: torch.dtype = torch.float32) -> VisionTransformer:
         """Read what `save_pretrained` wrote, weights as `dtype`, in evaluation mode."""
         folder = Path(folder)
-        model = cls(VisionConfig(**json.loads((folder / "config.json").read_text(encoding="utf-8"))))
+        model = cls(VisionConfig(**json.loads((folder / "config.json").read_text(encoding="utf-8")))).to(dtype)
         model.load_state_dict(load_file(folder / "model.safetensors"))
-        return model.to(dtype).eval()
+        return model.eval()

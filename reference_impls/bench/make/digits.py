@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from reference_impls.bench import assets
+from reference_impls.bench.make.cards import write_digits_card
 from reference_impls.core.vision_transformer import VisionConfig, VisionTransformer
 
 SEED = 0
@@ -70,6 +71,10 @@ def make_digits() -> None:
         "steps": total,
         "batch": BATCH,
         "images_seen": total * BATCH,
+        "learning_rate": LEARNING_RATE,
+        "warm_up_steps": WARM_UP_STEPS,
+        "label_smoothing": LABEL_SMOOTHING,
+        "noise": NOISE,
         "seconds_on_one_thread": round(seconds, 1),
         "test_images": len(test_labels),
         "test_right": right,
@@ -83,4 +88,5 @@ def make_digits() -> None:
         },
     }
     (target / "training.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    write_digits_card()
     print(json.dumps(figures, indent=1), flush=True)
