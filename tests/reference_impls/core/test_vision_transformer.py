@@ -92,3 +92,10 @@ def test_sizes_that_do_not_divide_are_refused(model):
         VisionConfig(heads=5)
     with pytest.raises(ValueError, match=r"expected shape \(batch, 1, 8, 8\), got \(2, 3, 8, 8\)"):
         model(torch.zeros(2, 3, 8, 8, dtype=torch.float64))
+
+
+def test_the_class_token_alone_is_classified(model):
+    tokens = model.embed(images())
+    others_changed = torch.cat([tokens[:, :1], torch.zeros_like(tokens[:, 1:])], dim=1)
+    torch.testing.assert_close(model.classify(others_changed), model.classify(tokens), rtol=0, atol=0)
+    assert not torch.allclose(model.classify(tokens.roll(1, dims=1)), model.classify(tokens))
