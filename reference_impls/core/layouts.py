@@ -10,12 +10,14 @@ class Layout:
     blocks  path of the list of blocks
     groups  linear layers of a block in data-flow order; those of one group read the same input
     norms   norm -> index of the group that alone reads its output
+    tail    what turns the output of the last block into logits, in order; parts that a model lacks are skipped
     """
 
     name: str
     blocks: str
     groups: tuple[tuple[str, ...], ...]
     norms: dict[str, int]
+    tail: tuple[str, ...]
 
 
 LAYOUTS = (
@@ -29,6 +31,7 @@ LAYOUTS = (
             ("feed_forward.down",),
         ),
         {"attention_norm": 0, "feed_forward_norm": 2},
+        ("norm", "head"),
     ),
     Layout(
         "Llama",
@@ -40,17 +43,20 @@ LAYOUTS = (
             ("mlp.down_proj",),
         ),
         {"input_layernorm": 0, "post_attention_layernorm": 2},
+        ("model.norm", "lm_head"),
     ),
     Layout(
         "OPT",
         "model.decoder.layers",
         (("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), ("self_attn.out_proj",), ("fc1",), ("fc2",)),
         {"self_attn_layer_norm": 0, "final_layer_norm": 2},
+        ("model.decoder.final_layer_norm", "model.decoder.project_out", "lm_head"),
     ),
     Layout(
         "GPT-2",
         "transformer.h",
         (("attn.c_attn",), ("attn.c_proj",), ("mlp.c_fc",), ("mlp.c_proj",)),
         {"ln_1": 0, "ln_2": 2},
+        ("transformer.ln_f", "lm_head"),
     ),
 )

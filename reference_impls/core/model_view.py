@@ -149,6 +149,13 @@ class ModelView:
         """(batch, length) int64 -> (batch, length, vocabulary)."""
         return language.logits(self.model, ids.to(self.device))
 
+    def read_out(self, hidden: Tensor) -> Tensor:
+        """Logits (..., vocabulary) of hidden states (..., width) that leave a block: the last norm and the head."""
+        for path in self.layout.tail:
+            part = _find(self.model, path)
+            hidden = hidden if part is None else part(hidden)
+        return hidden
+
     def storage(self) -> ModelStorage:
         """The whole model as it would be saved; a linear layer that nobody compressed counts as dense, in 16 bit."""
         linears = {n: v.storage or DenseWeight(half_precision(v.weight)) for n, v in self.linears.items()}
