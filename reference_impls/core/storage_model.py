@@ -21,7 +21,7 @@ class ModelStorage:
     """What a compressed model takes on disk.
 
     linears      name of a linear layer -> its storage
-    rest         name -> tensor: embedding, head, norms, biases, each shared tensor once; 16 bit
+    rest         name -> tensor: embedding, head, norms, biases, each shared tensor once; see `half_precision`
     activations  name of a linear layer -> how its inputs are quantized at run time (no bytes of its own)
     """
 
@@ -89,7 +89,13 @@ def load_model_storage(folder: str | Path) -> ModelStorage:
 
 
 def half_precision(tensor: Tensor) -> Tensor:
-    """A tensor that was left alone as it is counted and saved: floating point in 16 bit (bfloat16 unless float16)."""
-    if tensor.is_floating_point() and tensor.dtype != torch.float16:
-        return tensor.detach().to(torch.bfloat16)
-    return tensor.detach()
+    """A tensor that was left alone as it is counted and saved: floating point in 16 bit, without loss if that can be.
+
+    What neither kind of 16 bit holds exactly is rounded to the finer one, float16, unless it has no room for it.
+    """
+    tensor = tensor.detach()
+    if not tensor.is_floating_point() or tensor.element_size() == 2:
+        return tensor
+    brain, finer = tensor.to(torch.bfloat16), tensor.to(torch.float16)
+    lossless = torch.equal(brain.to(tensor.dtype), tensor)
+    return brain if lossless or not torch.isfinite(finer).all() else finer
