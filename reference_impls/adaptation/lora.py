@@ -27,7 +27,7 @@ from reference_impls.core.storage import LowRankWeight
 from reference_impls.core.training import train
 
 
-@training
+@training(student="pretrained")
 def lora(student: nn.Module, teacher: nn.Module | None, batches: Iterator[Tensor], *, steps: int = 150,
          rank: int = 8, alpha: float = 8.0,
          targets: tuple[str, ...] = ("q_proj", "v_proj", "query", "value", "c_attn"),
