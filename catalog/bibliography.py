@@ -21,7 +21,14 @@ from pathlib import Path
 
 from bibtexparser import middlewares
 from bibtexparser.library import Library
-from bibtexparser.model import DuplicateBlockKeyBlock, DuplicateFieldKeyBlock, Entry, ParsingFailedBlock, Preamble, String
+from bibtexparser.model import (
+    DuplicateBlockKeyBlock,
+    DuplicateFieldKeyBlock,
+    Entry,
+    ParsingFailedBlock,
+    Preamble,
+    String,
+)
 from bibtexparser.splitter import Splitter
 from pydantic import Field
 
@@ -245,7 +252,7 @@ def _unenclosed(entry: Entry) -> list[str]:
 
 def _inner(value: object) -> str:
     value = str(value).strip()
-    if value.startswith("{") and value.endswith("}") or value.startswith('"') and value.endswith('"') and len(value) > 1:
+    if len(value) > 1 and value[0] + value[-1] in ("{}", '""'):
         value = value[1:-1]
     return " ".join(value.split())
 

@@ -190,6 +190,7 @@ class StorageFormula(Strict):
 class RelationBase(Strict):
     """A typed link, declared once, on the later or narrower of the two."""
 
+    type: str = Field(description="The kind of relation.")
     target: Text = Field(description="An entry id, or a key of references.bib for a work without an entry.")
     why: Text | None = Field(None, description="The reason, in a sentence or two.")
 
@@ -202,14 +203,14 @@ class RelationBase(Strict):
 class BuildsOn(RelationBase):
     """This method takes the other as its starting point. Always true, never a matter of taste."""
 
-    type: Literal["builds_on"]
+    type: Literal["builds_on"] = Field(description="The kind of relation.")
     why: Text = Field(description="What is taken over and what is new.")
 
 
 class SpecialCaseOf(RelationBase):
     """Under a named setting one of the two methods becomes the other."""
 
-    type: Literal["special_case_of"]
+    type: Literal["special_case_of"] = Field(description="The kind of relation.")
     when: Text = Field(description="The setting under which the two agree.")
     test: Text = Field(description="The test that shows it: path::function.")
 
@@ -217,7 +218,7 @@ class SpecialCaseOf(RelationBase):
 class StacksWith(RelationBase):
     """Both can be applied to one model."""
 
-    type: Literal["stacks_with"]
+    type: Literal["stacks_with"] = Field(description="The kind of relation.")
     order: Literal["before", "after", "either"] = Field(
         description="When this method is applied: before the other, after it, or either."
     )
@@ -227,21 +228,21 @@ class StacksWith(RelationBase):
 class AlternativeTo(RelationBase):
     """Both answer the same need; one chooses."""
 
-    type: Literal["alternative_to"]
+    type: Literal["alternative_to"] = Field(description="The kind of relation.")
     why: Text = Field(description="What they share and where they differ.")
 
 
 class ConflictsWith(RelationBase):
     """Using both makes no sense or does harm."""
 
-    type: Literal["conflicts_with"]
+    type: Literal["conflicts_with"] = Field(description="The kind of relation.")
     why: Text = Field(description="What goes wrong.")
 
 
 class Supersedes(RelationBase):
     """The same authors or field have put this method in the place of the other."""
 
-    type: Literal["supersedes"]
+    type: Literal["supersedes"] = Field(description="The kind of relation.")
     why: Text = Field(description="In what respect.")
 
 
@@ -490,4 +491,4 @@ class CitationList(Strict):
 
     witness: Text = Field(description="Where the list was read.")
     complete: bool = Field(description="true if the whole list was seen, so that a missing edge means something.")
-    cited: list[Key] = Field(min_length=1, description="Keys of references.bib, sorted.")
+    cited: list[Key] = Field(description="Keys of references.bib, sorted. Empty only where the list was seen whole.")
