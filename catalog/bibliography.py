@@ -299,7 +299,7 @@ def _check(entry: Entry, bare: list[str], problem) -> None:
         fault("archiveprefix", "an eprint without its archive", values.get("archiveprefix"), expected="arXiv")
     if "doi" in values and not _DOI.match(values["doi"]):
         fault("doi", "not a DOI", values["doi"], expected="such as 10.18653/v1/2020.acl-main.204, without https")
-    if "url" in values and not re.fullmatch(r"https?://[^\s{}]+", values["url"]):
+    if "url" in values and not re.fullmatch(r"https?://[^\s{}\\]+", values["url"]):
         fault("url", "not a web address", values["url"], expected="an address that begins with https://")
     if "zoo_role" in values and values["zoo_role"] not in ROLES:
         fault("zoo_role", "not a role", values["zoo_role"], expected=listed(ROLES),

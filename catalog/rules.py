@@ -282,7 +282,8 @@ def equations_match_code(catalog: Catalog) -> Iterator[Problem]:
         for label in entry.equations:
             if in_code is not None and label not in in_code:
                 yield catalog.problem(entry.file, ("equations", label), "the label is not in the code",
-                                      value=shown(label), expected=f"a comment with [{label}] in {_file_of(catalog, module)}",
+                                      value=shown(label),
+                                      expected=f"a comment with [{label}] in {_file_of(catalog, module)}",
                                       nearest=nearest(label, set(in_code) - set(entry.equations)))
         for path, text in _prose(entry):
             for label in LABEL.findall(text):
