@@ -1,0 +1,180 @@
+"""Builds the site: load, enrich, emit, bundle, MkDocs; beside the old one, then in its place.
+
+Where anything fails, the old site stays as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from catalog import CatalogError, Problem
+from site_gen import frontend_build
+from site_gen.emit import data, icons, machine
+from site_gen.emit.formulas import FormulaError, Formulas
+from site_gen.emit.pages import Pages, Settings
+from site_gen.emit.writer import Writer
+from site_gen.enrich.site import Site, enrich
+from site_gen.load import load
+
+ROOT = Path(__file__).resolve().parents[1]
+INTERIM = "assets/zoo"
+
+
+class BuildError(Exception):
+    """A step after the catalog failed; the message says which and what it printed."""
+
+
+@dataclass
+class Report:
+    """What a build did: seconds by step, and how many files of the docs folder were written, kept, deleted."""
+
+    out: Path
+    pages: int = 0
+    written: int = 0
+    kept: int = 0
+    deleted: int = 0
+    formulas: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def build(
+    root: Path = ROOT, out: Path | None = None, work: Path | None = None, tell: Callable[[str], None] = lambda step: None
+) -> Report:
+    """The site of the catalog below `root`, into `out` (root/site).
+
+    `work` (root/build) keeps what makes the next build faster. `tell` is called with the name of each step.
+    Raises CatalogError with every problem of the catalog, FrontendError, or BuildError.
+    """
+    out = out or root / "site"
+    work = work or root / "build"
+    report = Report(out)
+    clock = _Clock(report, tell)
+
+    with clock("catalog"):
+        source = load(root)
+    with clock("graph and links"):
+        site = enrich(source)
+    with clock("scripts and styles"):
+        frontend_build.bundle(ROOT / "build" / "frontend")
+    with clock("pages"):
+        beside = write_docs(site, root, work, report)
+    with clock("MkDocs"):
+        fresh = out.with_name(f".{out.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            _mkdocs(work / "docs", fresh)
+            for path, text in beside.items():
+                (fresh / path).write_text(text, encoding="utf-8")
+            _swap(fresh, out)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return report
+
+
+def write_docs(site: Site, root: Path, work: Path, report: Report) -> dict[str, str]:
+    """Everything that MkDocs reads, into work/docs. Returns the Markdown forms that are laid beside its pages.
+
+    Raises CatalogError where a formula cannot be typeset or a reference in prose leads nowhere.
+    """
+    formulas = Formulas(work / "cache" / "formulas.json")
+    pages = Pages(site, formulas, settings(ROOT / "mkdocs.yml"), root)
+    texts = pages.all()
+    problems = [
+        Problem(file, 1, "", "a reference that leads nowhere", value=name, expected="an equation of this entry, [eq-...], "
+                "or a key of references.bib, [@key]")
+        for file, name in pages.unknown
+    ]
+    try:
+        rendered = formulas.render()
+    except FormulaError as error:
+        problems += [_formula_problem(site, tex, reason) for tex, reason in error.faults]
+    if problems:
+        raise CatalogError(problems)
+    report.formulas = formulas.typeset
+
+    writer = Writer(work / "docs")
+    for path, text in texts.items():
+        writer.write(path, rendered.fill(text))
+    copied, beside = machine.files(site)
+    for path, text in copied.items():
+        writer.write(path, text)
+    writer.write(f"{INTERIM}/search.json", data.search(site, getattr(site.catalog, "synonyms", {})))
+    writer.write(f"{INTERIM}/graph.json", data.graph(site))
+    writer.write(f"{INTERIM}/logo.svg", str(icons.logo("#4a65cb")))
+    writer.copy_tree(ROOT / "build" / "frontend", INTERIM)
+    writer.finish()
+    report.pages = len(texts)
+    report.written, report.kept, report.deleted = writer.written, writer.kept, writer.deleted
+    return beside
+
+
+def settings(path: Path) -> Settings:
+    """repo_url and edit_uri of mkdocs.yml, where they are set."""
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return Settings(found.get("repo_url") or "", found.get("edit_uri") or "")
+
+
+def _formula_problem(site: Site, tex: str, reason: str) -> Problem:
+    """Names the entry in which a refused formula stands."""
+    for entry in site.entries.values():
+        if tex in entry.algorithm.model_dump_json() or any(
+            tex == text.strip() for text in entry.algorithm.equations.values()
+        ) or tex in entry.algorithm.idea:
+            return Problem(entry.algorithm.file, 1, "", f"a formula that cannot be typeset ({reason})", value=tex,
+                           expected="LaTeX that KaTeX knows")
+    return Problem("catalog", 1, "", f"a formula that cannot be typeset ({reason})", value=tex,
+                   expected="LaTeX that KaTeX knows")
+
+
+def _mkdocs(docs: Path, out: Path) -> None:
+    """Runs MkDocs in a process of its own, since it keeps state between builds. Warnings are errors."""
+    code = (
+        "import sys\n"
+        "from mkdocs.config import load_config\n"
+        "from mkdocs.commands.build import build\n"
+        "import logging\n"
+        "logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')\n"
+        "build(load_config(sys.argv[1], docs_dir=sys.argv[2], site_dir=sys.argv[3], strict=True))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT / "mkdocs.yml"), str(docs.resolve()), str(out.resolve())],
+        capture_output=True, text=True, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )
+    if done.returncode:
+        raise BuildError(f"MkDocs failed:\n{done.stdout}{done.stderr}")
+
+
+def _swap(fresh: Path, out: Path) -> None:
+    old = out.with_name(f".{out.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        os.replace(out, old)
+    os.replace(fresh, out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+class _Clock:
+    """Times the steps of a build."""
+
+    def __init__(self, report: Report, tell: Callable[[str], None]):
+        self.report, self.tell = report, tell
+
+    def __call__(self, step: str) -> _Clock:
+        self.step = step
+        self.tell(step)
+        return self
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self.report.seconds[self.step] = time.perf_counter() - self.start

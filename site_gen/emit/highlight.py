@@ -1,0 +1,39 @@
+"""Source code -> HTML, coloured by Pygments, every line with an anchor, equation labels linked to the equations."""
+
+from __future__ import annotations
+
+from html import escape
+
+from markupsafe import Markup
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import BashLexer, BibTeXLexer, JsonLexer, PythonLexer, YamlLexer
+
+from site_gen.enrich.code import LABEL
+
+_LEXERS = {"python": PythonLexer, "bash": BashLexer, "bibtex": BibTeXLexer, "json": JsonLexer, "yaml": YamlLexer}
+
+
+def code(text: str, language: str) -> Markup:
+    """A short piece without line numbers."""
+    lexer = _LEXERS[language](stripnl=False, ensurenl=False)
+    return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True)))
+
+
+def listing(text: str, equations: set[str], anchor: str = "L") -> Markup:
+    """A whole Python file. Line 12 has the id L12; labels in `equations` link to the equation of that id."""
+    lexer = PythonLexer(stripnl=False, ensurenl=False)
+    coloured = highlight(text.rstrip("\n"), lexer, HtmlFormatter(nowrap=True))
+
+    def link(match) -> str:
+        label = match[1]
+        return f'<a class="zoo-code-eq" href="#{escape(label)}">[{escape(label)}]</a>' if label in equations else match[0]
+
+    lines = []
+    for number, line in enumerate(coloured.split("\n"), 1):
+        body = LABEL.sub(link, line)
+        lines.append(
+            f'<span class="zoo-line" id="{anchor}{number}"><a class="zoo-ln" href="#{anchor}{number}" '
+            f'aria-label="Line {number}" data-line="{number}"></a>{body}\n</span>'
+        )
+    return Markup("".join(lines))

@@ -1,0 +1,43 @@
+"""Addresses inside the site, relative to the page that shows them, so that the site works under any path."""
+
+from __future__ import annotations
+
+import posixpath
+from urllib.parse import quote
+
+
+def algorithm(identifier: str) -> str:
+    return f"algorithms/{identifier}/"
+
+
+def family(identifier: str) -> str:
+    return f"families/{identifier}/"
+
+
+def survey(key: str) -> str:
+    return f"surveys/{key}/"
+
+
+def work(key: str) -> str:
+    return f"bibliography/#{key}"
+
+
+def value(facet: str, name: str) -> str:
+    return f"vocabulary/#{facet}-{name}".replace("_", "-")
+
+
+class Links:
+    """Turns an address from the site's root ("algorithms/gptq/#code") into one relative to `page` ("families/x/")."""
+
+    def __init__(self, page: str):
+        self.page = page
+
+    def __call__(self, target: str) -> str:
+        path, hash_mark, fragment = target.partition("#")
+        if path == self.page and hash_mark:
+            return "#" + quote(fragment)
+        start = self.page if self.page.endswith("/") else posixpath.dirname(self.page)
+        relative = posixpath.relpath("/" + path, "/" + start)
+        if path.endswith("/") or not path:
+            relative = relative.rstrip("/") + "/"
+        return quote(relative) + (hash_mark + quote(fragment) if hash_mark else "")

@@ -1,0 +1,141 @@
+"""The machine forms of an entry, at its own address: JSON, Markdown, Python, BibTeX, RIS, CSL-JSON; and the whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from catalog import citing
+from site_gen.emit import links
+from site_gen.emit.page import byline
+from site_gen.emit.pages import CITATION_FORMS, PHRASES
+from site_gen.enrich.site import Entry, Site
+
+SCHEMA = 1  # raised when a key changes its meaning or goes
+
+
+def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
+    """(files that MkDocs copies as they are, Markdown files that it would take for pages and that are laid beside)."""
+    copied: dict[str, str] = {}
+    beside: dict[str, str] = {}
+    for entry in site.entries.values():
+        base = f"algorithms/{entry.id}"
+        copied[f"{base}.json"] = _json(entry_data(site, entry))
+        copied[f"{base}.py"] = entry.code.file.text
+        beside[f"{base}.md"] = markdown(site, entry)
+        if entry.work:
+            for end, form, _ in CITATION_FORMS:
+                copied[f"{base}.{end}"] = _ended(citing.format(entry.work, form))
+    for view in site.works.values():
+        for end, form, _ in CITATION_FORMS:
+            copied[f"bibliography/{view.key}.{end}"] = _ended(citing.format(view.work, form))
+    works = [view.work for view in site.works.values()]
+    papers = list({entry.work.key: entry.work for entry in site.entries.values() if entry.work}.values())
+    for end, form, _ in CITATION_FORMS:
+        copied[f"bibliography.{end}"] = together(works, form)
+    copied["algorithms.bib"] = together(papers, "bibtex")
+    copied["algorithms.json"] = _json({
+        "schema": SCHEMA,
+        "algorithms": [entry_data(site, entry) for entry in site.entries.values()],
+    })
+    return copied, beside
+
+
+def together(works: Iterable[Any], form: str) -> str:
+    """Many records in one file of a citation format."""
+    records = [citing.format(work, form) for work in works]
+    if form == "csl-json":
+        items: list[Any] = []
+        for record in records:
+            parsed = json.loads(record)
+            items += parsed if isinstance(parsed, list) else [parsed]
+        return _json(items)
+    return "\n".join(_ended(record) for record in records)
+
+
+def entry_data(site: Site, entry: Entry) -> dict[str, Any]:
+    """An entry as data: its own fields as in the file, then what was computed, under `computed`."""
+    fields = entry.algorithm.model_dump(mode="json", exclude_none=True, exclude={"id", "file"})
+    place = site.graph.places.get(entry.algorithm.paper or "")
+    computed: dict[str, Any] = {
+        "url": links.algorithm(entry.id),
+        "file": entry.algorithm.file,
+        "related_from": [
+            {"type": link.relation.type, "source": link.source, "why": link.relation.reason} for link in entry.backlinks
+        ],
+        "surveys": [
+            {"survey": filing.survey, "path": list(filing.path), "depth": filing.leaf.depth, "read": filing.leaf.read}
+            for filing in entry.filings
+        ],
+        "code": {"path": entry.code.file.path, "equations": entry.code.labels},
+        "measured": None if entry.measured is None else {
+            "date": entry.measured.date, "stale": entry.measured.stale, "protocol": entry.measured.protocol,
+            "file": f"catalog/measurements/{entry.id}.json",
+        },
+        "cited_by": place.cited_by if place else None,
+    }
+    return {"schema": SCHEMA, "id": entry.id, **fields, "computed": computed}
+
+
+def markdown(site: Site, entry: Entry) -> str:
+    """An entry as plain Markdown with TeX formulas, for people and programs that read text."""
+    a = entry.algorithm
+    family = site.families[a.home].family
+    group = family.groups[a.family.partition("/")[2]]
+    parts = [f"# {a.name}", f"{family.name}: {group.name}. Introduced {a.introduced}. Checked: {a.checked}.", a.summary]
+    if entry.work:
+        parts.append(f"Paper: {byline(entry.work, 100)}. {entry.work.title}. {entry.work.venue}. [@{entry.work.key}]")
+    elif a.origin:
+        parts.append(f"Origin: {a.origin}")
+    parts += ["## In plain words", a.plain, "## Facts"]
+    parts.append("\n".join(
+        f"- {name.replace('_', ' ')}: {_plain_value(value)}"
+        for name, value in a.facts.model_dump(exclude_none=True).items()
+    ))
+    parts += ["## Idea", a.idea.strip()]
+    parts += [f"[{label}]\n\n$$\n{tex.strip()}\n$$" for label, tex in a.equations.items()]
+    parts += ["## Steps", "\n".join(f"{i}. {' '.join(step.split())}" for i, step in enumerate(a.steps, 1))]
+    for title, claims in (("Strengths", a.strengths), ("Limits", a.limits)):
+        if claims:
+            parts += [f"## {title}", "\n".join(f"- {_claim(claim)}" for claim in claims)]
+    parts += ["## Reference implementation", f"`{a.reference.code}` ({a.reference.contract}). "
+              f"Follows: {a.reference.faithful}"]
+    if a.reference.leaves_out:
+        parts.append(f"Leaves out: {a.reference.leaves_out}")
+    if a.reference.differs:
+        parts.append("Differs:\n\n" + "\n".join(f"- {line}" for line in a.reference.differs))
+    parts.append(f"What the bench can show: {a.reference.shows}")
+    lines = [f"- {PHRASES[r.type][0]} {r.target}: {r.reason}" for r in a.relations]
+    lines += [f"- {PHRASES[link.relation.type][1]} {link.source}: {link.relation.reason}" for link in entry.backlinks]
+    if lines:
+        parts += ["## Relations", "\n".join(lines)]
+    filed = [f"- {f.survey}: {' > '.join(f.path)} ({f.leaf.depth}, {f.leaf.read})" for f in entry.filings if f.covered]
+    if filed:
+        parts += ["## In the surveys", "\n".join(filed)]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _claim(claim: Any) -> str:
+    text = " ".join(claim.text.split())
+    if claim.source:
+        text += f" [@{claim.source.work}{', ' + claim.source.place if claim.source.place else ''}; {claim.checked}]"
+    return text + (" (measured here)" if claim.measured else "")
+
+
+def _plain_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_plain_value(item)}" for key, item in value.items())
+    return str(value)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+
+
+def _ended(text: str) -> str:
+    return text.rstrip("\n") + "\n"

@@ -1,0 +1,207 @@
+"""What a template may ask for while it writes one page: addresses, prose, formulas, citations, numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from site_gen.emit import highlight, icons, links, plots
+from site_gen.emit.formulas import Formulas
+from site_gen.emit.prose import Context, Prose
+from site_gen.enrich.measured import Curve, Metric, Row
+from site_gen.enrich.site import Entry, Site
+
+
+def short(work: Any) -> str:
+    """Frantar et al. 2023."""
+    people = work.authors
+    if not people:
+        return str(work.year)
+    names = [f"{person.particle} {person.family}".strip() for person in people[:2]]
+    if len(people) > 2 or not work.authors_complete:
+        return f"{names[0]} et al. {work.year}"
+    return f"{' and '.join(names)} {work.year}"
+
+
+def byline(work: Any, most: int = 6) -> str:
+    """Authors for people to read; long lists are cut and say so."""
+    names = [person.full for person in work.authors]
+    if len(names) > most or not work.authors_complete:
+        return ", ".join(names[: most - 1 if len(names) > most else most]) + " and others"
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + (names[-1] if names else "")
+
+
+class Page:
+    """The helper called `page` in every template. `address` is the page's own, from the site's root."""
+
+    urls = links
+
+    def __init__(self, address: str, site: Site, prose: Prose, formulas: Formulas, entry: Entry | None = None):
+        self.address = address
+        self.site = site
+        self.link = links.Links(address)
+        self.short = short
+        self.byline = byline
+        self.icon = icons.family
+        self.logo = icons.logo
+        self.code = highlight.code
+        self.unknown: list[tuple[str, str]] = []  # (file, reference) that resolve to nothing
+        self._prose = prose
+        self._formulas = formulas
+        self._entry = entry
+
+    def inline(self, text: str | None) -> Markup:
+        return self._render(text, self._entry, self._prose.inline)
+
+    def block(self, text: str | None) -> Markup:
+        return self._render(text, self._entry, self._prose.block)
+
+    def inline_for(self, identifier: str, text: str | None) -> Markup:
+        """A text of another entry, whose [eq-...] mean that entry's equations."""
+        return self._render(text, self.site.entries.get(identifier), self._prose.inline)
+
+    def formula(self, tex: str) -> Markup:
+        return Markup(self._formulas.mark(tex, True))
+
+    def cite(self, key: str) -> Markup:
+        work = self.site.catalog.bibliography.get(key)
+        if work is None:
+            return escape(key)
+        return Markup('<a class="zoo-citation" href="{}" title="{}">{}</a>').format(
+            self.link(links.work(key)), work.title, short(work)
+        )
+
+    def reference(self, key: str) -> Markup:
+        """A work in a list: its title, linked to its entry or to the bibliography, with authors and venue."""
+        view = self.site.works.get(key)
+        if view is None:
+            return escape(key)
+        address = links.algorithm(view.entries[0]) if view.entries else links.work(key)
+        return Markup('<a href="{}">{}</a> <span class="zoo-muted">{}, {}</span>').format(
+            self.link(address), view.work.title, short(view.work), view.work.venue
+        )
+
+    def target(self, target: str) -> Markup:
+        """What a relation points to: an entry by its name, a work by its own name."""
+        entry = self.site.entries.get(target)
+        if entry is not None:
+            return Markup('<a class="zoo-target" data-family="{}" href="{}">{}</a>').format(
+                entry.algorithm.home, self.link(links.algorithm(target)), entry.name
+            )
+        work = self.site.catalog.bibliography.get(target)
+        if work is None:
+            return escape(target)
+        return Markup('<a class="zoo-target" href="{}" title="{}">{}</a> <span class="zoo-muted">{}</span>').format(
+            self.link(links.work(target)), work.title, work.name, short(work)
+        )
+
+    def meaning(self, facet: str, value: str) -> str:
+        """The line of the vocabulary on a value; nothing where it has none."""
+        found = self.site.catalog.vocabulary.get(facet)
+        return found.values.get(value, "") if found else ""
+
+    def node_name(self, node: str) -> str:
+        """Quantization: Error compensation."""
+        family, _, group = node.partition("/")
+        found = self.site.families[family].family
+        return f"{found.name}: {found.groups[group].name}" if group else found.name
+
+    def option(self, value: Any) -> str:
+        if value is None:
+            return "none"
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return ", ".join(value) if isinstance(value, list) else str(value)
+
+    def number(self, value: float, metric: Metric) -> str:
+        """A measured value with as many digits as a reader can use."""
+        if "byte" in metric.key:
+            return size(value)
+        if metric.key == "tokens_per_second":
+            return f"{value:,.0f}"
+        if value == 0:
+            return "0"
+        if abs(value) < 0.001:
+            return f"{value:.1e}"
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}"
+
+    def run_name(self, row: Row, entry: Entry) -> Markup:
+        """The label of a row of the measurement: what ran, and with which options."""
+        if row.role == "dense":
+            return Markup("Uncompressed")
+        if row.changed:
+            return Markup(", ").join(
+                Markup("<code>{}={}</code>").format(key, self.option(value)) for key, value in row.changed.items()
+            )
+        other = self.site.entries.get(row.algorithm)
+        name = other.name if other else row.algorithm
+        shown: Markup = escape(name)
+        if other and other.id != entry.id:
+            shown = Markup('<a href="{}">{}</a>').format(self.link(links.algorithm(other.id)), name)
+        options = Markup(" ").join(
+            Markup("<code>{}={}</code>").format(key, self.option(value)) for key, value in row.options.items()
+        )
+        role = Markup(' <span class="zoo-muted">baseline</span>') if row.role == "baseline" else Markup("")
+        return Markup("{}{} <small>{}</small>").format(shown, role, options)
+
+    def plot(self, curve: Curve, name: str) -> Markup:
+        return plots.curve(curve, f"{name}: {curve.metric.label} over {curve.option}")
+
+    def coins(self, work: Any) -> Markup:
+        """A work as a COinS span, which reference managers read from lists."""
+        return Markup('<span class="Z3988" title="{}"></span>').format(citing_coins(work))
+
+    def _render(self, text: str | None, entry: Entry | None, render: Any) -> Markup:
+        if not text:
+            return Markup("")
+        context = Context(equation=lambda label: self._equation(entry, label), work=self._work)
+        html = render(text, context)
+        self.unknown += [(entry.algorithm.file if entry else self.address, name) for name in context.unknown]
+        return html
+
+    def _equation(self, entry: Entry | None, label: str) -> str | None:
+        if entry is None or label not in entry.algorithm.equations:
+            return None
+        return self.link(f"{links.algorithm(entry.id)}#{label}")
+
+    def _work(self, key: str) -> tuple[str, str] | None:
+        work = self.site.catalog.bibliography.get(key)
+        return (self.link(links.work(key)), short(work)) if work else None
+
+
+def citing_coins(work: Any) -> str:
+    """The OpenURL that a COinS span carries."""
+    from urllib.parse import urlencode
+
+    conference = work.type == "inproceedings"
+    fields = [
+        ("ctx_ver", "Z39.88-2004"),
+        ("rft_val_fmt", "info:ofi/fmt:kev:mtx:" + ("book" if work.type == "book" else "journal")),
+        ("rft.genre", "proceeding" if conference else "book" if work.type == "book" else "article"),
+        ("rft.btitle" if work.type == "book" else "rft.atitle", work.title),
+        ("rft.date", str(work.year)),
+    ]
+    if work.container:
+        fields.append(("rft.jtitle", work.container))
+    fields += [("rft.au", person.full) for person in work.authors]
+    if work.doi:
+        fields.append(("rft_id", f"info:doi/{work.doi}"))
+    return urlencode(fields)
+
+
+def size(value: float) -> str:
+    """Bytes for people: 1.70 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.2f} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def markdown_escaped(text: str) -> Markup:
+    """Text for a Markdown heading: shown as it is, without marks, links or HTML."""
+    safe = str(escape(" ".join(text.split())))
+    return Markup(re.sub(r"([\\`*_{}\[\]()#+\-.!|~^$:])", r"\\\1", safe).replace("\\#", "&#35;").replace("\\:", "&#58;")
+                  .replace("\\|", "&#124;").replace("\\~", "&#126;").replace("\\^", "&#94;").replace("\\$", "&#36;"))

@@ -1,0 +1,378 @@
+"""The pages: one function each gathers what its template shows; all are kept until the formulas are typeset."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from catalog import citing
+from site_gen.emit import highlight, links
+from site_gen.emit.formulas import Formulas
+from site_gen.emit.page import Page, markdown_escaped
+from site_gen.emit.prose import Prose, plain
+from site_gen.enrich.site import Backlink, Entry, Site
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+# How a relation reads from its own page, and from the page of the other method.
+PHRASES = {
+    "builds_on": ("builds on", "is built on by"),
+    "special_case_of": ("reduces to", "is a limit of"),
+    "stacks_with": ("combines with", "combines with"),
+    "alternative_to": ("is an alternative to", "is an alternative to"),
+    "conflicts_with": ("conflicts with", "conflicts with"),
+    "supersedes": ("takes the place of", "was followed by"),
+}
+_ORDERS = {"before": "after", "after": "before", "either": "either"}
+CITATION_FORMS = (("bib", "bibtex", "BibTeX"), ("ris", "ris", "RIS"), ("csl.json", "csl-json", "CSL-JSON"))
+
+FACT_NAMES = {
+    "compresses": "Compresses", "stage": "Stage", "data": "Data", "training": "Training",
+    "uses_gradients": "Uses gradients", "structure": "Structure removed", "granularity": "Granularity",
+    "bits": "Bits", "needs_for_speed": "Needs for speed", "modality": "Modality", "model_kind": "Shown on",
+    "scale": "Scale", "cost": "Cost",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What mkdocs.yml says about where the site and its source are published."""
+
+    repo_url: str = ""
+    edit_uri: str = ""
+
+    def edit(self, path: str) -> str:
+        """The address at which `path` of the repository can be edited; empty where none is configured."""
+        if not self.repo_url or not self.edit_uri:
+            return ""
+        start = self.edit_uri if "://" in self.edit_uri else f"{self.repo_url.rstrip('/')}/{self.edit_uri.lstrip('/')}"
+        return f"{start.rstrip('/')}/{path}"
+
+
+class Pages:
+    """Renders every page of the site. `unknown` collects references in prose that lead nowhere."""
+
+    def __init__(self, site: Site, formulas: Formulas, settings: Settings, root: Path):
+        self.site = site
+        self.formulas = formulas
+        self.settings = settings
+        self.root = root
+        self.prose = Prose(formulas)
+        self.unknown: list[tuple[str, str]] = []
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(TEMPLATES / "pages"), autoescape=True, undefined=jinja2.StrictUndefined,
+            trim_blocks=True, lstrip_blocks=True,
+        )
+        self._environment.filters["md"] = markdown_escaped
+        self._environment.filters["slug"] = slug
+
+    def all(self) -> dict[str, str]:
+        """File name in the docs folder -> Markdown, formulas still as marks."""
+        pages = {
+            "index.md": self._home(),
+            "algorithms/index.md": self._render("algorithms.md.jinja", "algorithms/", "Algorithms", wide=True),
+            "families/index.md": self._render(
+                "families.md.jinja", "families/", "Families", wide=True,
+                groups=sum(len(family.groups) for family in self.site.families.values()),
+            ),
+            "surveys/index.md": self._surveys(),
+            "bibliography/index.md": self._bibliography(),
+            "graph/index.md": self._graph(),
+            "vocabulary/index.md": self._vocabulary(),
+            "cite/index.md": self._cite(),
+            "contribute/index.md": self._contribute(),
+            "health/index.md": self._health(),
+        }
+        for entry in self.site.entries.values():
+            pages[f"{links.algorithm(entry.id)}index.md"] = self._algorithm(entry)
+        for name in self.site.families:
+            pages[f"{links.family(name)}index.md"] = self._family(name)
+        for key in self.site.surveys:
+            pages[f"{links.survey(key)}index.md"] = self._survey(key)
+        return pages
+
+    # --- one page each ------------------------------------------------------------------------------------------
+
+    def _home(self) -> str:
+        site = self.site
+        counts = {
+            "entries": len(site.entries),
+            "runs": sum(entry.runs for entry in site.entries.values()),
+            "measured": sum(entry.measured is not None for entry in site.entries.values()),
+            "surveys": len(site.surveys), "works": len(site.works), "edges": len(site.graph.edges),
+        }
+        icon = Markup('<svg viewBox="0 0 24 24" aria-hidden="true" class="zoo-icon" fill="none" stroke="currentColor" '
+                      'stroke-width="1.7" stroke-linecap="round"><circle cx="10.5" cy="10.5" r="6"/>'
+                      '<path d="m15 15 5.500 5.500"/></svg>')
+        return self._render("index.md.jinja", "", "Compression Zoo", wide=True, counts=counts,
+                            example=self._examples()[0], search_icon=icon)
+
+    def _algorithm(self, entry: Entry) -> str:
+        site, algorithm = self.site, entry.algorithm
+        address = links.algorithm(entry.id)
+        base = f"algorithms/{entry.id}"
+        citation: dict[str, Any] = {}
+        forms = [{"address": f"{base}.json", "label": "JSON"}, {"address": f"{base}.md", "label": "Markdown"},
+                 {"address": f"{base}.py", "label": "Python"}]
+        if entry.work:
+            citation = {
+                "text": citing.format(entry.work, "text").strip(),
+                "bibtex": citing.format(entry.work, "bibtex").strip() + "\n",
+                "forms": [{"address": f"{base}.{end}", "label": label} for end, _, label in CITATION_FORMS],
+            }
+            forms += citation["forms"]
+        place = site.graph.places.get(algorithm.paper or "")
+        family = site.families[algorithm.home]
+        front = {
+            "description": plain(algorithm.summary),
+            "citation": highwire(entry.work) if entry.work else [],
+            "alternates": [["application/json", f"{base}.json", f"{algorithm.name} as JSON"],
+                           ["text/markdown", f"{base}.md", f"{algorithm.name} as Markdown"]],
+        }
+        return self._render(
+            "algorithm.md.jinja", address, algorithm.name, front=front, entry=entry, family=family,
+            group=family.family.groups[algorithm.family.partition("/")[2]],
+            facts=self._facts(entry), relations=self._relations(entry),
+            backlinks=[self._backlink(link) for link in entry.backlinks],
+            reported=_protocols(algorithm), citation=citation, machine_forms=forms,
+            listing=highlight.listing(entry.code.file.text, set(algorithm.equations)),
+            cited_by={"count": place.cited_by if place else 0}, edit_url=self.settings.edit(algorithm.file),
+        )
+
+    def _family(self, name: str) -> str:
+        family = self.site.families[name]
+
+        def node_address(node: str) -> str:
+            home, _, group = node.partition("/")
+            return links.family(home) + (f"#{group}" if group else "")
+
+        return self._render(
+            "family.md.jinja", links.family(name), family.family.name, family=family, node_address=node_address,
+            survey_name=self._survey_name, front={"description": plain(family.family.definition)},
+        )
+
+    def _surveys(self) -> str:
+        crosswalk = [entry for entry in self.site.entries.values() if any(f.covered for f in entry.filings)]
+        return self._render("surveys.md.jinja", "surveys/", "Surveys", crosswalk=crosswalk, wide=True)
+
+    def _survey(self, key: str) -> str:
+        view = self.site.surveys[key]
+        leaves = view.survey.leaves()
+        seen = {leaf.work for _, leaf in leaves if leaf.read != "recalled"}
+        return self._render(
+            "survey.md.jinja", links.survey(key), view.survey.name, view=view,
+            recalled=[(path, leaf) for path, leaf in leaves if leaf.read == "recalled" and leaf.work not in seen],
+            all_full=all(leaf.read == "full text" for _, leaf in leaves),
+            front={"description": f"How {view.survey.name} files the field, linked to the zoo."},
+        )
+
+    def _bibliography(self) -> str:
+        def order(view: Any) -> tuple:
+            people = view.work.authors
+            return (people[0].sorted.casefold() if people else "", view.work.year, view.work.title.casefold())
+
+        works = sorted(self.site.works.values(), key=order)
+        return self._render("bibliography.md.jinja", "bibliography/", "Bibliography", works=works, wide=True)
+
+    def _graph(self) -> str:
+        places = sorted(self.site.graph.places.values(), key=lambda place: (-place.cited_by, -place.rank, place.key))
+        return self._render("graph.md.jinja", "graph/", "Citation graph", places=places, wide=True)
+
+    def _vocabulary(self) -> str:
+        facets = []
+        for name, facet in self.site.catalog.vocabulary.items():
+            values = [
+                {"name": value, "meaning": meaning, "id": links.value(name, value).partition("#")[2],
+                 "entries": [e for e in self.site.entries.values() if value in fact_values(e.algorithm, name)]}
+                for value, meaning in facet.values.items()
+            ]
+            facets.append({"id": name.replace("_", "-"), "name": FACT_NAMES.get(name, name.replace("_", " ").capitalize()),
+                           "meaning": facet.meaning, "terms": values})
+        return self._render("vocabulary.md.jinja", "vocabulary/", "Vocabulary", facets=facets)
+
+    def _cite(self) -> str:
+        example = self._examples()[0]
+        forms = [
+            (f"algorithms/{example}.json", "algorithms/ID.json", "An entry with everything computed for it."),
+            (f"algorithms/{example}.md", "algorithms/ID.md", "The same to read, as plain Markdown."),
+            (f"algorithms/{example}.py", "algorithms/ID.py", "The reference implementation."),
+            (f"algorithms/{example}.bib", "algorithms/ID.bib", "The record of the paper; also .ris and .csl.json."),
+            ("algorithms.json", "algorithms.json", "All entries."),
+            ("algorithms.bib", "algorithms.bib", "The papers of all entries."),
+            ("bibliography.bib", "bibliography.bib", "All works; also .ris and .csl.json."),
+            ("assets/zoo/graph.json", "assets/zoo/graph.json", "The citation graph with positions."),
+        ]
+        known = [{"address": a, "pattern": p, "meaning": m} for a, p, m in forms]
+        return self._render("cite.md.jinja", "cite/", "How to cite", examples=self._examples(),
+                            citation=zoo_bibtex(self.root), forms=known)
+
+    def _contribute(self) -> str:
+        site = self.site
+        examples = dict.fromkeys(
+            key for family in site.families.values() for group in family.groups for key in group.examples
+        )
+        ranked = sorted(examples, key=lambda key: (
+            -(site.graph.places[key].cited_by if key in site.graph.places else 0), key))
+        return self._render("contribute.md.jinja", "contribute/", "Contribute", repo_url=self.settings.repo_url,
+                            wanted={"count": len(examples), "first": ranked[:12]})
+
+    def _health(self) -> str:
+        known = {
+            name: sum(1 for view in self.site.works.values() if view.family == name and view.work.role == "algorithm")
+            for name in self.site.families
+        }
+        return self._render("health.md.jinja", "health/", "Health", known=known)
+
+    # --- parts ---------------------------------------------------------------------------------------------------
+
+    def _facts(self, entry: Entry) -> list[dict[str, Any]]:
+        """The rows of the facts' table. Values of the vocabulary carry their meaning and a link to it."""
+        vocabulary = self.site.catalog.vocabulary
+        rows = []
+        for name, field in type(entry.algorithm.facts).model_fields.items():
+            value = getattr(entry.algorithm.facts, name)
+            if value is None:
+                continue
+            facet = vocabulary.get(name)
+            if name == "bits":
+                values = [{"text": f"{what}: {', '.join(map(str, widths))}", "meaning": "", "link": ""}
+                          for what, widths in value.items()]
+            elif name == "cost":
+                values = [{"text": f"{what}: {text}", "meaning": "", "link": ""}
+                          for what, text in (("time", value.time), ("memory", value.memory)) if text]
+            elif isinstance(value, bool):
+                values = [{"text": "yes" if value else "no", "meaning": "", "link": ""}]
+            else:
+                values = [
+                    {"text": item, "meaning": facet.values.get(item, "") if facet else "",
+                     "link": links.value(name, item) if facet else ""}
+                    for item in (value if isinstance(value, list) else [value])
+                ]
+            rows.append({
+                "name": FACT_NAMES.get(name, name.replace("_", " ").capitalize()), "terms": values,
+                "meaning": facet.meaning if facet else field.description or "",
+                "link": f"vocabulary/#{name.replace('_', '-')}" if facet else "vocabulary/",
+            })
+        return rows
+
+    def _relations(self, entry: Entry) -> list[dict[str, Any]]:
+        return [
+            {"phrase": PHRASES[relation.type][0], "target": relation.target, "reason": relation.reason,
+             "extra": _extra(relation, relation.type, False)}
+            for relation in entry.algorithm.relations
+        ]
+
+    def _backlink(self, link: Backlink) -> dict[str, Any]:
+        relation = link.relation
+        return {"phrase": PHRASES[relation.type][1], "target": link.source, "reason": relation.reason,
+                "extra": _extra(relation, relation.type, True)}
+
+    def _survey_name(self, key: str) -> str:
+        view = self.site.surveys.get(key)
+        return view.survey.name if view else key
+
+    def _examples(self) -> list[str]:
+        preferred = [name for name in ("gptq", "wanda", "lora") if name in self.site.entries]
+        return preferred or list(self.site.entries)[:2]
+
+    def _render(self, template: str, address: str, title: str, front: dict[str, Any] | None = None,
+                entry: Entry | None = None, wide: bool = False, **values: Any) -> str:
+        page = Page(address, self.site, self.prose, self.formulas, entry)
+        body = self._environment.get_template(template).render(page=page, site=self.site, entry=entry, **values)
+        self.unknown += page.unknown
+        head: dict[str, Any] = {"title": title, **(front or {})}
+        if wide:
+            head["hide"] = ["toc"]
+        return front_matter(head) + "\n" + body.strip() + "\n"
+
+
+def front_matter(head: dict[str, Any]) -> str:
+    """YAML that holds one JSON value a line, so that no text can end it early."""
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=True)}" for key, value in head.items() if value not in (None, [])]
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def slug(text: str) -> str:
+    return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
+
+
+def fact_values(algorithm: Any, facet: str) -> list[str]:
+    """The values of a facet that an entry has, wherever it keeps them."""
+    if facet == "contract":
+        return [algorithm.reference.contract]
+    if facet == "checked":
+        return [algorithm.checked]
+    value = getattr(algorithm.facts, facet, None)
+    if value is None or isinstance(value, bool):
+        return []
+    return list(value) if isinstance(value, list | dict) else [value]
+
+
+def highwire(work: Any) -> list[list[str]]:
+    """The citation_* tags that reference managers and indexes read from a page."""
+    tags = [["citation_title", work.title]]
+    tags += [["citation_author", person.sorted] for person in work.authors]
+    tags.append(["citation_publication_date", str(work.year)])
+    if work.container:
+        kind = "citation_journal_title" if work.type == "article" else "citation_conference_title"
+        tags.append([kind, work.container])
+    for name, field in (("citation_volume", "volume"), ("citation_issue", "number"), ("citation_publisher", "publisher")):
+        if value := work.text(field):
+            tags.append([name, value])
+    if pages := work.text("pages"):
+        first, _, last = pages.replace("--", "–").partition("–")
+        tags.append(["citation_firstpage", first.strip()])
+        if last:
+            tags.append(["citation_lastpage", last.strip("– ")])
+    if work.doi:
+        tags.append(["citation_doi", work.doi])
+    if work.arxiv:
+        tags.append(["citation_arxiv_id", work.arxiv])
+    if work.url:
+        tags.append(["citation_public_url", work.url])
+    return tags
+
+
+def zoo_bibtex(root: Path) -> str:
+    """The zoo's own record, made from CITATION.cff; empty where there is none."""
+    import yaml
+
+    path = root / "CITATION.cff"
+    if not path.is_file():
+        return ""
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    authors = []
+    for author in data["authors"]:
+        if "name" in author:
+            authors.append("{" + author["name"] + "}")
+        else:
+            authors.append(f"{author['family-names']}, {author['given-names']}")
+    released = str(data["date-released"])
+    fields = {"title": data["title"], "author": " and ".join(authors), "year": released[:4],
+              "version": str(data["version"]), "note": f"Version {data['version']}, {released}"}
+    lines = [f"  {name:<7} = {{{value}}}," for name, value in fields.items()]
+    return "\n".join(["@misc{compressionzoo,", *lines, "}"]) + "\n"
+
+
+def _extra(relation: Any, kind: str, back: bool) -> str:
+    if kind == "stacks_with":
+        order = _ORDERS[relation.order] if back else relation.order
+        return {"before": "this one first", "after": "the other one first", "either": "in either order"}[order]
+    return "under a named setting" if kind == "special_case_of" else ""
+
+
+def _protocols(algorithm: Any) -> list[dict[str, Any]]:
+    """Reported numbers, those of one protocol together, in the order of the entry."""
+    groups: dict[str, dict[str, Any]] = {}
+    for number in algorithm.reported:
+        setting = sorted(number.setting.items())
+        key = json.dumps([number.metric, number.dataset, setting], default=str)
+        group = groups.setdefault(key, {"title": f"{number.metric} on {number.dataset}",
+                                        "setting": list(number.setting.items()), "numbers": []})
+        group["numbers"].append(number)
+    return list(groups.values())

@@ -1,0 +1,120 @@
+"""A curve with its spread as a small SVG, drawn from numbers alone; colours come from the page's style sheet."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+from markupsafe import Markup
+
+from site_gen.enrich.measured import Curve, Spread
+
+WIDTH, HEIGHT = 640, 320
+LEFT, RIGHT, TOP, BOTTOM = 64, 118, 22, 52
+TICKS = (1, 2, 2.5, 5)
+
+
+def curve(data: Curve, title: str) -> Markup:
+    """The metric over the swept option: median, bars from least to greatest, dense and baseline as levels."""
+    spreads = [point.spread for point in data.points] + [level for level in (data.dense, data.baseline) if level]
+    low = min(spread.low for spread in spreads)
+    high = max(spread.high for spread in spreads)
+    logarithmic = low > 0 and high / low > 20
+    ticks = _log_ticks(low, high) if logarithmic else _ticks(low, high)
+    low, high = min(low, ticks[0]), max(high, ticks[-1])
+
+    def y(value: float) -> float:
+        if logarithmic:
+            share = math.log(value / low) / math.log(high / low)
+        else:
+            share = (value - low) / (high - low)
+        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+
+    x_low, x_high = data.points[0].x, data.points[-1].x
+    margin = 24
+
+    def x(value: float) -> float:
+        share = (value - x_low) / (x_high - x_low) if x_high > x_low else 0.5
+        return LEFT + margin + share * (WIDTH - LEFT - RIGHT - 2 * margin)
+
+    parts = [
+        f'<svg class="zoo-plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
+        f"<title>{escape(title)}</title>",
+    ]
+    for tick in ticks:
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
+    for point in data.points:
+        parts.append(
+            f'<text class="tick" x="{x(point.x):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">'
+            f"{escape(point.label)}</text>"
+        )
+    label = data.metric.label + (f" ({data.metric.unit})" if data.metric.unit else "")
+    better = {"lower": ", lower is better", "higher": ", higher is better"}.get(data.metric.better, "")
+    scale = ", logarithmic" if logarithmic else ""
+    parts.append(f'<text class="axis" x="{LEFT}" y="13">{escape(label + better + scale)}</text>')
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(
+        f'<text class="axis" x="{middle}" y="{HEIGHT - 10}" text-anchor="middle">{escape(data.option)}</text>'
+    )
+    levels: list[tuple[str, str, Spread]] = []
+    if data.dense:
+        levels.append(("dense", "uncompressed", data.dense))
+    if data.baseline:
+        levels.append(("baseline", f"{data.baseline_name}", data.baseline))
+    placed: list[float] = []
+    for name, text, level in levels:
+        height = y(level.median)
+        parts.append(f'<line class="{name}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height:.1f}" y2="{height:.1f}"/>')
+        at = height + 4
+        while any(abs(at - other) < 13 for other in placed):
+            at -= 13
+        placed.append(at)
+        parts.append(f'<text class="{name}" x="{WIDTH - RIGHT + 6}" y="{at:.1f}">{escape(text)}</text>')
+    path = " ".join(
+        f"{'M' if i == 0 else 'L'}{x(point.x):.1f} {y(point.spread.median):.1f}" for i, point in enumerate(data.points)
+    )
+    parts.append(f'<path class="curve" d="{path}"/>')
+    for point in data.points:
+        at, top, bottom = x(point.x), y(point.spread.high), y(point.spread.low)
+        note = f"{data.option} {point.label}: {_number(point.spread.median)}"
+        if point.spread.high > point.spread.low:
+            note += f" ({_number(point.spread.low)} to {_number(point.spread.high)})"
+            parts.append(
+                f'<path class="spread" d="M{at:.1f} {top:.1f}V{bottom:.1f}M{at - 5:.1f} {top:.1f}h10'
+                f'M{at - 5:.1f} {bottom:.1f}h10"/>'
+            )
+        kind = "point declared" if point.declared else "point"
+        parts.append(
+            f'<circle class="{kind}" cx="{at:.1f}" cy="{y(point.spread.median):.1f}" r="{5.5 if point.declared else 4}">'
+            f"<title>{escape(note)}</title></circle>"
+        )
+    parts.append("</svg>")
+    return Markup("".join(parts))
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Four to seven round numbers that enclose [low, high]."""
+    if high <= low:
+        low, high = low - abs(low or 1) * 0.1, high + abs(high or 1) * 0.1
+    rough = (high - low) / 5
+    power = 10 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (*TICKS, 10) if power * factor >= rough)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(index * step, 10) for index in range(first, last + 1)]
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 or 5 times powers of ten, enclosing [low, high]; thinned to at most eight."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
+    start = max((index for index, tick in enumerate(every) if tick <= low), default=0)
+    stop = min((index for index, tick in enumerate(every) if tick >= high), default=len(every) - 1)
+    ticks = every[start : stop + 1]
+    if len(ticks) > 8:
+        ticks = [ticks[0], *(tick for tick in ticks[1:-1] if math.log10(tick).is_integer()), ticks[-1]]
+    return ticks
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 10000 else f"{value:,.0f}"

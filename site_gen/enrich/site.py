@@ -1,0 +1,315 @@
+"""The site's view of the catalog: every entry, family, survey and work with all that was computed for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from catalog import model
+from site_gen.enrich import citations, code, measured
+from site_gen.load import CodeFile, Source
+
+
+@dataclass(frozen=True)
+class Backlink:
+    """A relation that another entry declares to this one."""
+
+    source: str  # entry id
+    relation: Any
+
+
+@dataclass(frozen=True)
+class Filing:
+    """Where a survey files a work: `path` are the survey's own titles."""
+
+    survey: str
+    path: tuple[str, ...]
+    leaf: model.Leaf
+
+    @property
+    def covered(self) -> bool:
+        """What was only recalled is not evidence that a survey covers the work."""
+        return self.leaf.read != "recalled"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An algorithm with everything that points at it."""
+
+    algorithm: model.Algorithm
+    work: Any | None
+    code: code.CodeView
+    tests: CodeFile | None
+    backlinks: list[Backlink]
+    filings: list[Filing]
+    measured: measured.Measured | None
+
+    @property
+    def id(self) -> str:
+        return self.algorithm.id
+
+    @property
+    def name(self) -> str:
+        return self.algorithm.name
+
+    @property
+    def runs(self) -> bool:
+        """Code and its tests are both there."""
+        return self.tests is not None
+
+
+@dataclass(frozen=True)
+class GroupView:
+    node: str
+    group: model.Group
+    entries: list[Entry]  # at home here
+    guests: list[Entry]  # at home elsewhere, also here
+    examples: list[str]  # works named as examples that have no entry
+
+
+@dataclass(frozen=True)
+class FamilyView:
+    id: str
+    family: model.Family
+    groups: list[GroupView]
+
+    @property
+    def entries(self) -> list[Entry]:
+        return [entry for group in self.groups for entry in group.entries]
+
+
+@dataclass(frozen=True)
+class SurveyView:
+    """`covered` counts works with evidence, `recalled` those without, `entries` those covered that have an entry."""
+
+    key: str
+    survey: model.Survey
+    work: Any
+    covered: int
+    recalled: int
+    entries: int
+
+
+@dataclass(frozen=True)
+class WorkView:
+    """A work of the bibliography with its ties."""
+
+    key: str
+    work: Any
+    entries: list[str]  # entries whose defining paper it is
+    used_by: list[str]  # entries that name it anywhere else
+    filings: list[Filing]
+    family: str | None
+    family_from: str  # entry | example | survey | ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A line of the health page: `done` of `total`, and the ids for which it does not hold."""
+
+    title: str
+    meaning: str
+    done: int
+    total: int
+    missing: list[str]
+
+
+@dataclass(frozen=True)
+class Health:
+    checks: list[Check]
+    stale: list[str]
+    by_checked: dict[str, list[str]]
+    citing: int
+    complete_lists: int
+    unconfirmed: list[tuple[str, str]]  # (work key, fact that no witness confirms)
+
+
+@dataclass(frozen=True)
+class Site:
+    catalog: Any
+    entries: dict[str, Entry]
+    families: dict[str, FamilyView]
+    surveys: dict[str, SurveyView]
+    works: dict[str, WorkView]
+    graph: citations.CitationGraph
+    health: Health
+
+    def family_of(self, entry: Entry) -> FamilyView:
+        return self.families[entry.algorithm.home]
+
+
+def enrich(source: Source) -> Site:
+    """Everything that follows from the catalog and stands nowhere in it."""
+    catalog = source.catalog
+    filings = _filings(catalog)
+    entries = _entries(source, filings)
+    works = _works(catalog, entries, filings)
+    cited = {key: list(listing.cited) for key, listing in catalog.citations.items()}
+    graph = citations.build(list(works), cited, {key: work.family for key, work in works.items() if work.family})
+    return Site(
+        catalog=catalog,
+        entries=entries,
+        families=_families(catalog, entries),
+        surveys=_surveys(catalog, works),
+        works=works,
+        graph=graph,
+        health=_health(catalog, entries),
+    )
+
+
+def _entries(source: Source, filings: dict[str, list[Filing]]) -> dict[str, Entry]:
+    catalog = source.catalog
+    backlinks: dict[str, list[Backlink]] = {}
+    for algorithm in catalog.algorithms.values():
+        for relation in algorithm.relations:
+            backlinks.setdefault(relation.target, []).append(Backlink(algorithm.id, relation))
+    entries = {}
+    for identifier, algorithm in sorted(catalog.algorithms.items(), key=lambda item: item[1].name.casefold()):
+        found = catalog.measurements.get(identifier)
+        function = algorithm.reference.code.partition(":")[2]
+        entries[identifier] = Entry(
+            algorithm=algorithm,
+            work=catalog.bibliography[algorithm.paper] if algorithm.paper else None,
+            code=code.view(source.code[identifier], function),
+            tests=source.tests.get(identifier),
+            backlinks=backlinks.get(identifier, []),
+            filings=filings.get(algorithm.paper or "", []),
+            measured=measured.view(found, catalog.is_stale(found)) if found is not None else None,
+        )
+    return entries
+
+
+def _filings(catalog: Any) -> dict[str, list[Filing]]:
+    found: dict[str, list[Filing]] = {}
+    for key, survey in catalog.surveys.items():
+        for path, leaf in survey.leaves():
+            found.setdefault(leaf.work, []).append(Filing(key, path, leaf))
+    return found
+
+
+def _families(catalog: Any, entries: dict[str, Entry]) -> dict[str, FamilyView]:
+    with_entry = {entry.algorithm.paper for entry in entries.values()}
+    views = {}
+    for name, family in catalog.taxonomy.families.items():
+        groups = []
+        for group_name, group in family.groups.items():
+            node = f"{name}/{group_name}"
+            groups.append(GroupView(
+                node, group,
+                [entry for entry in entries.values() if entry.algorithm.family == node],
+                [entry for entry in entries.values() if node in entry.algorithm.also_in],
+                [key for key in group.examples if key not in with_entry and key in catalog.bibliography],
+            ))
+        views[name] = FamilyView(name, family, groups)
+    return views
+
+
+def _surveys(catalog: Any, works: dict[str, WorkView]) -> dict[str, SurveyView]:
+    views = {}
+    for key, survey in catalog.surveys.items():
+        leaves = [leaf for _, leaf in survey.leaves()]
+        covered = {leaf.work for leaf in leaves if leaf.read != "recalled"}
+        recalled = {leaf.work for leaf in leaves} - covered
+        views[key] = SurveyView(
+            key, survey, catalog.bibliography[survey.work], len(covered), len(recalled),
+            sum(1 for work in covered if works[work].entries),
+        )
+    return views
+
+
+def _works(catalog: Any, entries: dict[str, Entry], filings: dict[str, list[Filing]]) -> dict[str, WorkView]:
+    papers: dict[str, list[str]] = {}
+    used: dict[str, list[str]] = {}
+    for entry in entries.values():
+        algorithm = entry.algorithm
+        if algorithm.paper:
+            papers.setdefault(algorithm.paper, []).append(entry.id)
+        for key in _named_works(algorithm):
+            if key != algorithm.paper:
+                used.setdefault(key, []).append(entry.id)
+    examples: dict[str, list[str]] = {}
+    for node in catalog.taxonomy.nodes():
+        for key in catalog.taxonomy.group(node).examples:
+            examples.setdefault(key, []).append(node.partition("/")[0])
+    sections = _survey_families(catalog)
+    views = {}
+    for key, work in catalog.bibliography.items():
+        family, origin = None, ""
+        if key in papers:
+            family, origin = entries[papers[key][0]].algorithm.home, "entry"
+        elif key in examples:
+            family, origin = Counter(examples[key]).most_common(1)[0][0], "example"
+        else:
+            votes = Counter(
+                sections[filing.survey, filing.path[0]]
+                for filing in filings.get(key, [])
+                if filing.covered and (filing.survey, filing.path[0]) in sections
+            )
+            if votes and (len(votes) == 1 or votes.most_common(2)[0][1] > votes.most_common(2)[1][1]):
+                family, origin = votes.most_common(1)[0][0], "survey"
+        views[key] = WorkView(key, work, papers.get(key, []), used.get(key, []), filings.get(key, []), family, origin)
+    return views
+
+
+def _survey_families(catalog: Any) -> dict[tuple[str, str], str]:
+    """(survey, title of a top section) -> the one family whose survey names the taxonomy gives as that section."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for key, survey in catalog.surveys.items():
+        for section in survey.sections:
+            for name, family in catalog.taxonomy.families.items():
+                titles = {title.casefold() for title in family.surveys.get(key, [])}
+                if section.title.casefold() in titles:
+                    found.setdefault((key, section.title), set()).add(name)
+    return {place: next(iter(names)) for place, names in found.items() if len(names) == 1}
+
+
+def _named_works(algorithm: model.Algorithm) -> list[str]:
+    """Keys of the works that an entry's relations, claims, numbers and reading list name, each once."""
+    keys = [relation.target for relation in algorithm.relations]
+    keys += [claim.source.work for claim in [*algorithm.strengths, *algorithm.limits] if claim.source]
+    keys += [number.source.work for number in algorithm.reported]
+    keys += algorithm.further_reading
+    return list(dict.fromkeys(keys))
+
+
+def _health(catalog: Any, entries: dict[str, Entry]) -> Health:
+    def check(title: str, meaning: str, holds: Any) -> Check:
+        missing = [entry.id for entry in entries.values() if not holds(entry)]
+        return Check(title, meaning, len(entries) - len(missing), len(entries), missing)
+
+    checks = [
+        check("Runs", "A reference implementation with fidelity tests.", lambda entry: entry.runs),
+        check("Measured", "Measured on the bench.", lambda entry: entry.measured is not None),
+        check(
+            "Measurement is current", "The code has not changed since it was measured.",
+            lambda entry: entry.measured is not None and not entry.measured.stale,
+        ),
+        check(
+            "Paper", "A defining paper in the bibliography, or a sentence that says where the method comes from.",
+            lambda entry: entry.work is not None or entry.algorithm.origin,
+        ),
+        check(
+            "Read in full text", "The entry as a whole was checked against the full text of its paper.",
+            lambda entry: entry.algorithm.checked == "full text",
+        ),
+        check("Equations", "Equations whose labels stand in the code.", lambda entry: entry.algorithm.equations),
+        check("Relations", "Tied to another method, in either direction.",
+              lambda entry: entry.algorithm.relations or entry.backlinks),
+        check("Filed by a survey", "At least one survey was seen to treat it.",
+              lambda entry: any(filing.covered for filing in entry.filings)),
+        check("Reported numbers", "At least one number of the literature with its whole protocol.",
+              lambda entry: entry.algorithm.reported),
+    ]
+    by_checked: dict[str, list[str]] = {}
+    for entry in entries.values():
+        by_checked.setdefault(entry.algorithm.checked, []).append(entry.id)
+    lists = list(catalog.citations.values())
+    return Health(
+        checks=checks,
+        stale=[entry.id for entry in entries.values() if entry.measured and entry.measured.stale],
+        by_checked=by_checked,
+        citing=len(lists),
+        complete_lists=sum(1 for listing in lists if listing.complete),
+        unconfirmed=[(key, fact) for key, work in catalog.bibliography.items() for fact in work.unconfirmed],
+    )

