@@ -8,11 +8,11 @@ import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from catalog import bibliography, measurements
+from catalog import bibliography, measurements, search
 from catalog.bibliography import Work
 from catalog.code import Source
 from catalog.measurements import Measurement
@@ -24,6 +24,7 @@ from catalog.model import (
     Facet,
     Survey,
     Taxonomy,
+    Text,
 )
 from catalog.problems import CatalogError, Problem, listed, nearest, shown
 from catalog.reader import Document, KeyPath, dotted, read
@@ -50,6 +51,7 @@ class Catalog:
     citations: dict[str, CitationList] = field(default_factory=dict)
     measurements: dict[str, Measurement] = field(default_factory=dict)
     retired: dict[str, str] = field(default_factory=dict)  # id that is gone -> id that took its place
+    synonyms: dict[str, list[str]] = field(default_factory=dict)  # phrase -> phrases that mean the same
     known_ids: set[str] = field(default_factory=set)  # also of entries that could not be read
     documents: dict[str, Document] = field(default_factory=dict)  # by file, for the lines of problems
     source: Source = field(default_factory=lambda: Source(HERE.parent))
@@ -140,6 +142,11 @@ def _read_all(catalog: Catalog) -> Iterator[Problem]:
     document = yaml_file(root / "retired.yml")
     yield from document.problems
     catalog.retired = (yield from _typed(document, dict[str, str], context)) or {}
+
+    document = yaml_file(root / "synonyms.yml")
+    yield from document.problems
+    groups = yield from _typed(document, list[Annotated[list[Text], Field(min_length=2)]], context)
+    catalog.synonyms = search.spread(groups or [])
 
     for path in sorted((root / "surveys").glob("*")):
         if _is_data(path, ".yml"):
