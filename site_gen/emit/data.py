@@ -5,38 +5,26 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from catalog import search as index
 from site_gen.emit import links
 from site_gen.emit.page import byline, short
-from site_gen.emit.pages import fact_values
 from site_gen.emit.prose import plain
 from site_gen.enrich.site import Site
 
 SCHEMA = 1
-# Fields of the search index and how much a hit in each weighs.
-FIELDS = {"name": 8, "aliases": 7, "title": 3, "facts": 2, "family": 2, "summary": 1.5, "authors": 1, "body": 0.6}
 
 
-def search(site: Site, synonyms: dict[str, list[str]]) -> str:
-    """One document for every algorithm, family, group, survey, and work without an entry."""
-    documents: list[dict[str, Any]] = []
-    for entry in site.entries.values():
-        a = entry.algorithm
-        family = site.families[a.home].family
-        facets = [
-            value.replace("-", " ")
-            for name in site.catalog.vocabulary
-            for value in fact_values(a, name)
-            if value != "not-applicable"
-        ]
-        documents.append({
-            "id": f"algorithm {entry.id}", "kind": "algorithm", "name": a.name, "url": links.algorithm(entry.id),
-            "summary": plain(a.summary), "aliases": " ".join([entry.id.replace("-", " "), *a.aliases]),
-            "title": entry.work.title if entry.work else "",
-            "facts": " ".join([*facets, *_widths(a)]),
-            "family": f"{family.name} {family.groups[a.family.partition('/')[2]].name}",
-            "authors": " ".join(person.family for person in entry.work.authors) if entry.work else "",
-            "body": plain(a.plain) + " " + plain(" ".join(claim.text for claim in [*a.strengths, *a.limits])),
-        })
+def search(site: Site) -> str:
+    """One document for every algorithm, family, group, survey, and work without an entry.
+
+    The algorithms' documents, the weights and the synonyms are those of `catalog.search`, so that the command line and
+    the browser search the same.
+    """
+    documents: list[dict[str, Any]] = [
+        {**document, "id": f"algorithm {document['id']}", "kind": "algorithm", "url": links.algorithm(document["id"]),
+         "summary": plain(document["summary"]), "body": plain(document["body"])}
+        for document in index.documents(site.catalog)
+    ]
     for view in site.families.values():
         documents.append({"id": f"family {view.id}", "kind": "family", "name": view.family.name,
                           "url": links.family(view.id), "summary": plain(view.family.definition),
@@ -61,7 +49,7 @@ def search(site: Site, synonyms: dict[str, list[str]]) -> str:
             "aliases": " ".join(work.work.aliases), "title": work.work.title,
             "authors": " ".join(person.family for person in work.work.authors),
         })
-    return _compact({"schema": SCHEMA, "fields": FIELDS, "synonyms": synonyms,
+    return _compact({"schema": SCHEMA, "fields": index.FIELDS, "synonyms": site.catalog.synonyms,
                      "documents": [{k: v for k, v in d.items() if v or k == "summary"} for d in documents]})
 
 
@@ -85,11 +73,6 @@ def graph(site: Site) -> str:
 def label(work: Any) -> str:
     """The work's name where it has a short one, else author and year."""
     return work.name if work.name != work.title and len(work.name) <= 32 else short(work)
-
-
-def _widths(algorithm: Any) -> list[str]:
-    bits = algorithm.facts.bits or {}
-    return [f"{width} bit {what.replace('-', ' ')}" for what, widths in bits.items() for width in widths]
 
 
 def _compact(data: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from catalog import citing
@@ -26,32 +25,20 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
         beside[f"{base}.md"] = markdown(site, entry)
         if entry.work:
             for end, form, _ in CITATION_FORMS:
-                copied[f"{base}.{end}"] = _ended(citing.format(entry.work, form))
+                copied[f"{base}.{end}"] = citing.format(entry.work, form)
     for view in site.works.values():
         for end, form, _ in CITATION_FORMS:
-            copied[f"bibliography/{view.key}.{end}"] = _ended(citing.format(view.work, form))
+            copied[f"bibliography/{view.key}.{end}"] = citing.format(view.work, form)
     works = [view.work for view in site.works.values()]
     papers = list({entry.work.key: entry.work for entry in site.entries.values() if entry.work}.values())
     for end, form, _ in CITATION_FORMS:
-        copied[f"bibliography.{end}"] = together(works, form)
-    copied["algorithms.bib"] = together(papers, "bibtex")
+        copied[f"bibliography.{end}"] = citing.format_all(works, form)
+    copied["algorithms.bib"] = citing.format_all(papers, "bibtex")
     copied["algorithms.json"] = _json({
         "schema": SCHEMA,
         "algorithms": [entry_data(site, entry) for entry in site.entries.values()],
     })
     return copied, beside
-
-
-def together(works: Iterable[Any], form: str) -> str:
-    """Many records in one file of a citation format."""
-    records = [citing.format(work, form) for work in works]
-    if form == "csl-json":
-        items: list[Any] = []
-        for record in records:
-            parsed = json.loads(record)
-            items += parsed if isinstance(parsed, list) else [parsed]
-        return _json(items)
-    return "\n".join(_ended(record) for record in records)
 
 
 def entry_data(site: Site, entry: Entry) -> dict[str, Any]:
@@ -136,6 +123,3 @@ def _plain_value(value: Any) -> str:
 def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
 
-
-def _ended(text: str) -> str:
-    return text.rstrip("\n") + "\n"
