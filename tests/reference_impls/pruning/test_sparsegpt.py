@@ -57,6 +57,15 @@ def test_mask_and_update_equal_a_float64_twin(layer_problem, sparsity, block):
     torch.testing.assert_close(got.double(), W, rtol=1e-4, atol=2e-5)
 
 
+def test_what_is_stored_is_the_twin_at_the_declared_options(layer_problem):
+    weight, x, _ = layer_problem(columns=32, rows=12)
+    W, M = twin(weight, x, share=0.5, block=128, damping=0.01)
+    stored = sparsegpt(weight, LayerInputs.of(x))
+    assert isinstance(stored, SparseWeight) and torch.equal(stored.mask(), M)
+    torch.testing.assert_close(stored.dense().double(), W, rtol=6e-4, atol=6e-5)    # 16 bit
+    assert stored.bits_per_weight() == 1 + 16 * 0.5
+
+
 @pytest.mark.parametrize(("pattern", "block"), [("2:4", 16), ("1:4", 32), ("4:8", 12)])
 def test_pattern_equals_a_float64_twin(layer_problem, pattern, block):
     weight, x, _ = layer_problem(columns=32, rows=12)
