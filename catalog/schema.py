@@ -50,9 +50,6 @@ def generate(vocabulary: dict[str, Facet]) -> dict[str, Any]:
             values = vocabulary[facet].values
             node["enum"] = list(values)
             node["markdownEnumDescriptions"] = list(values.values())
-        names = node.get("propertyNames")
-        if isinstance(names, dict) and "enum" in names:  # a mapping whose keys are terms
-            node["additionalProperties"] = node.get("additionalProperties", True)
         return node
 
     return {
@@ -68,8 +65,8 @@ def text(vocabulary: dict[str, Facet]) -> str:
 
 
 if __name__ == "__main__":
-    from catalog import load
+    from catalog import check
 
     FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(text(load().vocabulary), encoding="utf-8")
-    print(f"wrote {FILE}")
+    FILE.write_text(text(check()[0].vocabulary), encoding="utf-8")
+    print(f"wrote {FILE.relative_to(Path.cwd()) if FILE.is_relative_to(Path.cwd()) else FILE}")

@@ -57,9 +57,10 @@ def list_entries(
     if as_json:
         _print_json([_line(catalog, entry) for entry in entries])
         return
-    table = _table("id", "name", "family", "introduced", "what it does")
+    table = _table("id", "name", "family", "since", "measured")
     for entry in entries:
-        table.add_row(entry.id, entry.name, entry.family, entry.introduced, _first_sentence(entry.summary))
+        measured = "yes" if entry.id in catalog.measurements else "no"
+        table.add_row(entry.id, entry.name, entry.family, entry.introduced, measured)
     _print(table)
     _print(f"{len(entries)} of {len(catalog.algorithms)} algorithms. `compzoo show ID` tells more.", style="dim")
 
@@ -130,15 +131,15 @@ def search(
     if not hits:
         _print(f"Nothing found for {_escape(query)}. `compzoo list` shows all algorithms.")
         return
-    table = _table("id", "name", "score", "what it does")
+    table = _table("id", "name", "what it does")
+    table.columns[2].no_wrap = True
     for hit in hits:
-        summary = _first_sentence(catalog.algorithms[hit.id].summary)
-        table.add_row(hit.id, hit.name, f"{hit.score:.1f}", summary)
+        table.add_row(hit.id, hit.name, _first_sentence(catalog.algorithms[hit.id].summary))
     _print(table)
 
 
 def cite(
-    identifiers: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of algorithms, or keys of works.")],
+    identifiers: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of algorithms, keys of works.")],
     form: Annotated[Format, typer.Option("--format", help="Format of the record.")] = Format.bibtex,
     entry: Annotated[bool, typer.Option("--entry", help="Cite the zoo's own entry and not its paper.")] = False,
 ) -> None:
@@ -146,18 +147,19 @@ def cite(
     from catalog import citing
 
     catalog = _load()
+    slugs = {work.slug: work for work in catalog.bibliography.values() if work.slug}
     found: dict[str, Any] = {}
     for identifier in identifiers:
         known_entry = catalog.algorithms.get(catalog.retired.get(identifier, identifier))
         if known_entry is not None:
             what = None if entry else catalog.paper_of(known_entry)
             what = what or known_entry
-        elif identifier in catalog.bibliography:
+        elif identifier in catalog.bibliography or identifier in slugs:
             if entry:
                 fail(f"`{identifier}` is a work, not an entry; leave out --entry")
-            what = catalog.bibliography[identifier]
+            what = catalog.bibliography.get(identifier) or slugs[identifier]
         else:
-            unknown("algorithm or work", identifier, [*catalog.algorithms, *catalog.bibliography])
+            unknown("algorithm or work", identifier, [*catalog.algorithms, *slugs, *catalog.bibliography])
         found.setdefault(getattr(what, "key", None) or what.id, what)
     typer.echo(citing.format_all(found.values(), form.value), nl=False)
 
@@ -295,19 +297,24 @@ def _claims(title: str, claims: list[Any]) -> list[str]:
 
 
 def _load() -> Catalog:
-    import catalog
+    """The catalog, or what can be read of it with a warning: a fault in one entry must not hide the others."""
+    import catalog as reading
 
-    try:
-        return catalog.load()
-    except catalog.CatalogError as error:
-        for problem in error.problems[:20]:
+    catalog, problems = reading.check()
+    if catalog.taxonomy is None or not catalog.vocabulary or not catalog.bibliography:
+        for problem in problems[:20]:
             typer.echo(str(problem), err=True)
-        fail(f"the catalog has {len(error.problems)} problems; `compzoo validate` shows all of them", code=1)
+        fail(f"the catalog cannot be read ({len(problems)} problems)", code=1)
+    if problems:
+        typer.echo(f"warning: the catalog has problems ({len(problems)}); `compzoo validate` shows them", err=True)
+    return catalog
 
 
 def _entry(catalog: Catalog, identifier: str) -> Algorithm:
     entry = catalog.algorithms.get(catalog.retired.get(identifier, identifier))
     if entry is None:
+        if identifier in catalog.known_ids:
+            fail(f"the entry `{identifier}` has problems; `compzoo validate` shows them", code=1)
         named = {name.casefold(): other.id for other in catalog.algorithms.values() for name in other.names}
         if identifier.casefold() in named:
             fail(f"unknown algorithm {identifier!r}; did you mean {named[identifier.casefold()]!r}?")
