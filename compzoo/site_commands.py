@@ -1,4 +1,4 @@
-"""`compzoo build` and `compzoo serve`: the static site, and the site on localhost, built again where a source changes."""
+"""`compzoo build` and `compzoo serve`: the static site, also on localhost and built again after each change."""
 
 from __future__ import annotations
 

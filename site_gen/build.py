@@ -47,7 +47,10 @@ class Report:
 
 
 def build(
-    root: Path = ROOT, out: Path | None = None, work: Path | None = None, tell: Callable[[str], None] = lambda step: None
+    root: Path = ROOT,
+    out: Path | None = None,
+    work: Path | None = None,
+    tell: Callable[[str], None] = lambda step: None,
 ) -> Report:
     """The site of the catalog below `root`, into `out` (root/site).
 
@@ -89,8 +92,8 @@ def write_docs(site: Site, root: Path, work: Path, report: Report) -> dict[str, 
     pages = Pages(site, formulas, settings(ROOT / "mkdocs.yml"), root)
     texts = pages.all()
     problems = [
-        Problem(file, 1, "", "a reference that leads nowhere", value=name, expected="an equation of this entry, [eq-...], "
-                "or a key of references.bib, [@key]")
+        Problem(file, 1, "", "a reference that leads nowhere", value=name,
+                expected="an equation of this entry, [eq-...], or a key of references.bib, [@key]")
         for file, name in pages.unknown
     ]
     try:
@@ -109,7 +112,7 @@ def write_docs(site: Site, root: Path, work: Path, report: Report) -> dict[str, 
         writer.write(path, text)
     writer.write(f"{INTERIM}/search.json", data.search(site))
     writer.write(f"{INTERIM}/graph.json", data.graph(site))
-    writer.write(f"{INTERIM}/logo.svg", str(icons.logo("#4a65cb")))
+    writer.write(f"{INTERIM}/logo.svg", icons.logo_file("#4a65cb"))
     writer.copy_tree(ROOT / "build" / "frontend", INTERIM)
     writer.finish()
     report.pages = len(texts)

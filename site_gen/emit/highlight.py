@@ -27,7 +27,9 @@ def listing(text: str, equations: set[str], anchor: str = "L") -> Markup:
 
     def link(match) -> str:
         label = match[1]
-        return f'<a class="zoo-code-eq" href="#{escape(label)}">[{escape(label)}]</a>' if label in equations else match[0]
+        if label not in equations:
+            return match[0]
+        return f'<a class="zoo-code-eq" href="#{escape(label)}">[{escape(label)}]</a>'
 
     lines = []
     for number, line in enumerate(coloured.split("\n"), 1):

@@ -11,7 +11,7 @@ import jinja2
 from markupsafe import Markup
 
 from catalog import citing
-from site_gen.emit import highlight, links
+from site_gen.emit import highlight, links, plots
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.page import Page, markdown_escaped
 from site_gen.emit.prose import Prose, plain
@@ -110,7 +110,7 @@ class Pages:
                       'stroke-width="1.7" stroke-linecap="round"><circle cx="10.5" cy="10.5" r="6"/>'
                       '<path d="m15 15 5.500 5.500"/></svg>')
         return self._render("index.md.jinja", "", "Compression Zoo", wide=True, counts=counts,
-                            example=self._examples()[0], search_icon=icon)
+                            field_map=plots.field_map(site), example=self._examples()[0], search_icon=icon)
 
     def _algorithm(self, entry: Entry) -> str:
         site, algorithm = self.site, entry.algorithm
@@ -131,8 +131,8 @@ class Pages:
         front = {
             "description": plain(algorithm.summary),
             "citation": highwire(entry.work) if entry.work else [],
-            "alternates": [["application/json", f"{base}.json", f"{algorithm.name} as JSON"],
-                           ["text/markdown", f"{base}.md", f"{algorithm.name} as Markdown"]],
+            "machine_forms": [["application/json", f"{base}.json", f"{algorithm.name} as JSON"],
+                              ["text/markdown", f"{base}.md", f"{algorithm.name} as Markdown"]],
         }
         return self._render(
             "algorithm.md.jinja", address, algorithm.name, front=front, entry=entry, family=family,
@@ -191,8 +191,8 @@ class Pages:
                  "entries": [e for e in self.site.entries.values() if value in fact_values(e.algorithm, name)]}
                 for value, meaning in facet.values.items()
             ]
-            facets.append({"id": name.replace("_", "-"), "name": FACT_NAMES.get(name, name.replace("_", " ").capitalize()),
-                           "meaning": facet.meaning, "terms": values})
+            facets.append({"id": name.replace("_", "-"), "name": fact_name(name), "meaning": facet.meaning,
+                           "terms": values})
         return self._render("vocabulary.md.jinja", "vocabulary/", "Vocabulary", facets=facets)
 
     def _cite(self) -> str:
@@ -254,7 +254,7 @@ class Pages:
                     for item in (value if isinstance(value, list) else [value])
                 ]
             rows.append({
-                "name": FACT_NAMES.get(name, name.replace("_", " ").capitalize()), "terms": values,
+                "name": fact_name(name), "terms": values,
                 "meaning": facet.meaning if facet else field.description or "",
                 "link": f"vocabulary/#{name.replace('_', '-')}" if facet else "vocabulary/",
             })
@@ -301,6 +301,10 @@ def slug(text: str) -> str:
     return "-".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
 
 
+def fact_name(facet: str) -> str:
+    return FACT_NAMES.get(facet, facet.replace("_", " ").capitalize())
+
+
 def fact_values(algorithm: Any, facet: str) -> list[str]:
     """The values of a facet that an entry has, wherever it keeps them."""
     if facet == "contract":
@@ -321,9 +325,9 @@ def highwire(work: Any) -> list[list[str]]:
     if work.container:
         kind = "citation_journal_title" if work.type == "article" else "citation_conference_title"
         tags.append([kind, work.container])
-    for name, field in (("citation_volume", "volume"), ("citation_issue", "number"), ("citation_publisher", "publisher")):
+    for field, name in (("volume", "volume"), ("number", "issue"), ("publisher", "publisher")):
         if value := work.text(field):
-            tags.append([name, value])
+            tags.append([f"citation_{name}", value])
     if pages := work.text("pages"):
         first, _, last = pages.replace("--", "–").partition("–")
         tags.append(["citation_firstpage", first.strip()])

@@ -8,6 +8,7 @@ from html import escape
 from markupsafe import Markup
 
 from site_gen.enrich.measured import Curve, Spread
+from site_gen.enrich.site import Site
 
 WIDTH, HEIGHT = 640, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 118, 22, 52
@@ -42,8 +43,9 @@ def curve(data: Curve, title: str) -> Markup:
         f"<title>{escape(title)}</title>",
     ]
     for tick in ticks:
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
+        at = y(tick)
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{_number(tick)}</text>')
     for point in data.points:
         parts.append(
             f'<text class="tick" x="{x(point.x):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">'
@@ -84,13 +86,27 @@ def curve(data: Curve, title: str) -> Markup:
                 f'<path class="spread" d="M{at:.1f} {top:.1f}V{bottom:.1f}M{at - 5:.1f} {top:.1f}h10'
                 f'M{at - 5:.1f} {bottom:.1f}h10"/>'
             )
-        kind = "point declared" if point.declared else "point"
+        kind, radius = ("point declared", 5.5) if point.declared else ("point", 4)
         parts.append(
-            f'<circle class="{kind}" cx="{at:.1f}" cy="{y(point.spread.median):.1f}" r="{5.5 if point.declared else 4}">'
+            f'<circle class="{kind}" cx="{at:.1f}" cy="{y(point.spread.median):.1f}" r="{radius}">'
             f"<title>{escape(note)}</title></circle>"
         )
     parts.append("</svg>")
     return Markup("".join(parts))
+
+
+def field_map(site: Site) -> Markup:
+    """The citation graph without its lines, as a picture of the field: a dot a work, in the colour of its family."""
+    dots: dict[str, list[str]] = {}
+    for place in site.graph.places.values():
+        radius = 5 + 1.6 * math.sqrt(place.cited_by)
+        dots.setdefault(site.works[place.key].family or "", []).append(
+            f'<circle cx="{500 + 480 * place.x:.0f}" cy="{500 + 480 * place.y:.0f}" r="{radius:.0f}"/>'
+        )
+    groups = "".join(
+        f'<g data-family="{escape(name)}">{"".join(circles)}</g>' for name, circles in sorted(dots.items())
+    )
+    return Markup(f'<svg class="zoo-map" viewBox="0 0 1000 1000" aria-hidden="true">{groups}</svg>')
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -1,1 +1,1 @@
-"""Enrich: computes what follows from the catalog and stands nowhere in it; the second of the generator's three stages."""
+"""Enrich: computes what follows from the catalog and stands nowhere in it; the second of the three stages."""
