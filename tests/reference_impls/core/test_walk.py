@@ -163,14 +163,16 @@ def test_activation_quantizers_are_set_recorded_and_felt_by_later_blocks(decoder
     assert 0 < (view.logits(ids) - before).norm() / before.norm() < 0.1
 
 
-def test_static_scales_come_from_inputs_that_were_not_rounded(make_decoder, calibration):
+def test_statistics_are_those_of_inputs_before_they_are_rounded(make_decoder, calibration):
     view = ModelView(make_decoder("llama"))
-    largest = inputs_of(view, calibration)["model.layers.0.self_attn.q_proj"].absmax().max()
-    for bits in (2, 8):  # the second time the layer already has a quantizer
-        storage = compress_layers(
-            view, untouched, calibration, activation_bits=bits, activation_granularity="tensor-static"
-        )
-        assert storage.activations["model.layers.0.self_attn.q_proj"]["absmax"] == pytest.approx(float(largest))
+    first = view.blocks[0].groups[0][0]
+    expected = inputs_of(view, calibration)[first.name]
+    first.set_activation_quantizer(2, "token")
+    step = next(walk(view, calibration))
+    assert torch.equal(step.inputs[first.name].second_moment, expected.second_moment)
+    options = {"activation_bits": 8, "activation_granularity": "tensor-static"}
+    storage = compress_layers(ModelView(make_decoder("llama")), untouched, calibration, **options)
+    assert storage.activations[first.name]["absmax"] == pytest.approx(float(expected.absmax().max()))
 
 
 def test_a_method_that_reads_no_inputs_runs_without_calibration(make_decoder):
@@ -226,3 +228,22 @@ def test_the_generator_reaches_the_method(make_decoder):
     for _ in range(2):
         compress_layers(ModelView(make_decoder("gpt2")), random, [], generator=torch.Generator().manual_seed(5))
     assert drawn[:12] == drawn[12:] and len(set(drawn)) == 12
+
+
+def test_one_block_at_a_time_is_on_the_device_and_comes_home_after_an_error(make_decoder, calibration):
+    # Tensors do not tell cpu and cpu:0 apart, devices do: enough to see who was sent where.
+    home, away = torch.device("cpu"), torch.device("cpu", 0)
+    moves = []
+
+    def watched():
+        view = ModelView(make_decoder("llama"))
+        for i, block in enumerate(view.blocks):
+            block.module.to = lambda device, i=i: moves.append((i, device))
+        return view
+
+    compress_layers(watched(), untouched, calibration, device=away)
+    assert moves == [(i, device) for i in range(3) for device in (away, home)]
+    moves.clear()
+    with pytest.raises(ValueError, match="group_size is 5"):
+        compress_layers(watched(), gptq, calibration, {"group_size": 5}, device=away)
+    assert moves == [(0, away), (0, home)]
