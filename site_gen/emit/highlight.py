@@ -23,7 +23,7 @@ def code(text: str, language: str) -> Markup:
 def listing(text: str, equations: set[str], anchor: str = "L") -> Markup:
     """A whole Python file. Line 12 has the id L12; labels in `equations` link to the equation of that id."""
     lexer = PythonLexer(stripnl=False, ensurenl=False)
-    coloured = highlight(text.rstrip("\n"), lexer, HtmlFormatter(nowrap=True))
+    coloured = highlight(text.rstrip("\n"), lexer, HtmlFormatter(nowrap=True)).rstrip("\n")
 
     def link(match) -> str:
         label = match[1]
