@@ -6,6 +6,7 @@ where the model is (usually in main memory), so that a model larger than the dev
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -107,20 +108,21 @@ def compress_layers(
     extra = {"generator": generator} if "generator" in inspect.signature(method).parameters else {}
     home = view.device
     steps = walk(view, calibration, statistics=statistics, device=device, sequential=sequential, progress=progress)
-    for step in steps:
-        for linear in step.linears:
-            inputs = step.inputs[linear.name]
-            weight, keep = _received(linear, method)
-            try:
-                storage = method(weight, inputs, **(options or {}), **keep, **extra)
-            except ValueError as problem:
-                raise ValueError(f"{linear.name}: {problem}") from problem
-            linear.set_storage(storage)
-            linear.storage = storage.to(home)
-            if activation_bits is not None:
-                static = activation_granularity == "tensor-static"
-                absmax = float(inputs.absmax().max()) if static else None
-                linear.set_activation_quantizer(activation_bits, activation_granularity, absmax)
+    with closing(steps):  # also after an error: the block at work goes home at once
+        for step in steps:
+            for linear in step.linears:
+                inputs = step.inputs[linear.name]
+                weight, keep = _received(linear, method)
+                try:
+                    storage = method(weight, inputs, **(options or {}), **keep, **extra)
+                except ValueError as problem:
+                    raise ValueError(f"{linear.name}: {problem}") from problem
+                linear.set_storage(storage)
+                linear.storage = storage.to(home)
+                if activation_bits is not None:
+                    static = activation_granularity == "tensor-static"
+                    absmax = float(inputs.absmax().max()) if static else None
+                    linear.set_activation_quantizer(activation_bits, activation_granularity, absmax)
     return view.storage()
 
 
