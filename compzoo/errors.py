@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
+from catalog.problems import nearest
+
 
 def fail(message: str, code: int = 2) -> NoReturn:
     """Print `error: message` on standard error and leave with `code` (2: what the user asked for cannot be done)."""
@@ -22,16 +24,9 @@ def describe_unknown(kind: str, value: str, known: Iterable[str]) -> str:
     """The sentence of `unknown`: the value, the nearest known spelling, and all known ones where they are few."""
     choices = sorted(known)
     sentence = f"unknown {kind} {value!r}"
-    near = nearest(value, choices)
+    near = nearest(value, choices, least=0.5)
     if near:
         sentence += f"; did you mean {near!r}?"
     if choices and len(choices) <= 24:
         sentence += f" Known: {', '.join(choices)}."
     return sentence
-
-
-def nearest(value: str, known: Iterable[str]) -> str | None:
-    """The known spelling that is most like `value`, or None where none is near. Case and _ against - do not count."""
-    from catalog.problems import nearest as closest  # only when something is wrong: it takes a moment to load
-
-    return closest(value, known, least=0.5)
