@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from typing import Any
 
 from catalog import citing
@@ -29,6 +30,8 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
     for view in site.works.values():
         for end, form, _ in CITATION_FORMS:
             copied[f"bibliography/{view.key}.{end}"] = citing.format(view.work, form)
+    for old, new in site.catalog.retired.items():
+        copied[f"{links.algorithm(old)}index.html"] = _redirect(links.Links(links.algorithm(old))(links.algorithm(new)))
     works = [view.work for view in site.works.values()]
     papers = list({entry.work.key: entry.work for entry in site.entries.values() if entry.work}.values())
     for end, form, _ in CITATION_FORMS:
@@ -101,6 +104,16 @@ def markdown(site: Site, entry: Entry) -> str:
     if filed:
         parts += ["## In the surveys", "\n".join(filed)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _redirect(target: str) -> str:
+    """A page that leads on: ids are never given twice, and old addresses keep working."""
+    address = escape(target)
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Moved</title>'
+        f'<meta http-equiv="refresh" content="0; url={address}"><link rel="canonical" href="{address}">'
+        f'<p>This entry has moved <a href="{address}">here</a>.</p></html>\n'
+    )
 
 
 def _claim(claim: Any) -> str:

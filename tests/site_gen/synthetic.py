@@ -1,0 +1,235 @@
+"""A small repository on disk: two families, a plain and a hostile entry, a survey, citations, a measurement."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from catalog.measurements import code_hash
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# What an author with bad intentions may write into any text field. None of it may come alive.
+HOSTILE = (
+    "<script>window.pwned=1</script><img src=x onerror=window.pwned=1>[a](javascript:window.pwned=1)"
+    "<a href=\"javascript:window.pwned=1\">b</a>[c](<data:text/html,x>)![d](https://evil.invalid/x.png)"
+    "\"><svg onload=window.pwned=1>{{ 7*7 }}{% raw %}"
+)
+HOSTILE_LINE = HOSTILE + "</div></section></p>&lt;script&gt; \\<b\\> `<i>` $x<y$ --> <!-- "
+
+TAXONOMY = """\
+families:
+  quantization:
+    name: Quantization
+    tagline: numbers with fewer bits
+    definition: Numbers are stored on a coarser grid.
+    not_here: Numbers are removed.
+    order: Ask first.
+    surveys: {survey2024: [Quantization]}
+    groups:
+      rounding:
+        name: Rounding
+        definition: Each number is rounded.
+        in_if: there is a grid
+        neighbours:
+          - {when: numbers go, node: pruning/magnitude}
+        examples: [gray2021third]
+  pruning:
+    name: Pruning
+    tagline: remove what matters little
+    definition: Weights go for good.
+    groups:
+      magnitude:
+        name: Magnitude
+        definition: Small weights go.
+        in_if: the weights alone are the score
+        examples: [black2020second]
+"""
+
+BIBLIOGRAPHY = """\
+@inproceedings{white2019first,
+  title = {A {First} Work},
+  author = {White, Ann and van der Berg, Bo and Roe, Cy},
+  booktitle = {Proceedings of Things},
+  year = {2019},
+  eprint = {1901.00001},
+  archivePrefix = {arXiv},
+  zoo_name = {Plain},
+  zoo_id = {plain},
+  zoo_role = {algorithm},
+  zoo_venue = {Things 2019},
+}
+
+@article{black2020second,
+  title = {Second {\\"U}ber Work},
+  author = {Black, Dee},
+  journal = {Journal of Things},
+  year = {2020},
+  pages = {1--9},
+  doi = {10.1000/xyz},
+  zoo_role = {algorithm},
+}
+
+@misc{gray2021third,
+  title = {Third Work},
+  author = {Gray, Eve and Gold, Flo},
+  year = {2021},
+  url = {https://example.org/third},
+  zoo_role = {foundation},
+  zoo_unconfirmed = {authors},
+}
+
+@misc{survey2024,
+  title = {A Survey of Things},
+  author = {Survey, Gus},
+  year = {2024},
+  zoo_role = {survey},
+}
+""".replace("survey2024,", "survey2024things,")
+
+SURVEY = """\
+work: survey2024things
+name: Survey 2024
+read: The whole of it.
+special:
+  - It is small.
+slips:
+  - It misspells things.
+sections:
+  - title: Quantization
+    works:
+      - {work: white2019first, depth: described, read: full text, says: Rounds things.}
+    sections:
+      - title: Deeper
+        works:
+          - {work: gray2021third, depth: mentioned, read: recalled}
+  - title: Pruning
+    works:
+      - {work: black2020second, depth: table, read: secondary}
+"""
+
+CODE = '''"""Plain: rounds each number.
+
+Symbols  W  (out, in)  the weight [eq-round]
+"""
+
+from reference_impls.core.contracts import layer
+
+
+@layer()
+def {name}(weight, inputs, *, bits: int = 4):
+    """Round."""
+    return weight.round()  # [eq-round] <script>window.pwned=1</script>
+'''
+
+
+def entry(name: str, **changes: object) -> dict:
+    """The fields of a valid entry, as they stand in its file."""
+    fields: dict = {
+        "name": name, "family": "quantization/rounding", "paper": "white2019first", "introduced": "2019-01",
+        "checked": "full text", "summary": "Rounds every number to the nearest one of a grid.",
+        "plain": "Long numbers become short.",
+        "facts": {
+            "compresses": ["weights"], "stage": "post-training", "data": "none", "training": "none",
+            "uses_gradients": False, "structure": "not-applicable", "granularity": ["group", "channel"],
+            "bits": {"weights": [2, 4]}, "needs_for_speed": "dequantizing-kernel", "modality": "language",
+            "model_kind": "decoder", "scale": "large", "cost": {"time": "O(n)"},
+        },
+        "idea": "Each weight is rounded, see [eq-round] and [@gray2021third], with $q = 2^b$ levels:\n\n$$x \\le y$$\n",
+        "equations": {"eq-round": "\\hat W = \\mathrm{round}(W)"},
+        "steps": ["Round [eq-round].", "Store."],
+        "strengths": ["It is quick.", {"text": "It is known.", "checked": "full text",
+                                       "source": {"work": "gray2021third", "place": "Table 2"}}],
+        "limits": [{"text": "It is rough.", "measured": True}],
+        "relations": [{"type": "alternative_to", "target": "gray2021third", "why": "Both make less."}],
+        "reference": {
+            "code": f"reference_impls.quantization.{name.lower()}:{name.lower()}", "contract": "layer",
+            "options": {"bits": 4}, "sweep": {"bits": [2, 4]}, "baseline": None,
+            "tests": f"tests/reference_impls/quantization/test_{name.lower()}.py",
+            "faithful": "The rounding.", "shows": "The bench shows little.",
+        },
+        "software": {"official": {"repository": "someone/plain", "licence": "MIT"},
+                     "libraries": [{"name": "lib", "call": "Plain"}]},
+        "reported": [
+            {"model": "M-1B", "metric": "perplexity", "dataset": "Text", "setting": {"bits": bits}, "value": value,
+             "baseline": 5.5, "source": {"work": "white2019first", "place": "Table 1"}, "checked": "full text"}
+            for bits, value in ((4, 6.1), (4, 6.3), (2, 9.9))
+        ],
+        "further_reading": ["gray2021third"],
+    }
+    return fields | changes
+
+
+def hostile_entry() -> dict:
+    """An entry with every text field hostile."""
+    bad = HOSTILE_LINE
+    fields = entry(
+        "Hostile", paper="black2020second", aliases=[f"Alias {HOSTILE}"], plain=bad, idea=f"{bad}\n\n# {bad}\n",
+        steps=[bad], strengths=[bad, {"text": bad, "checked": "full text",
+                                      "source": {"work": "gray2021third", "place": bad}}], limits=[bad],
+        relations=[{"type": "builds_on", "target": "plain", "why": bad}],
+        software={"official": {"repository": "a/b\"onmouseover=window.pwned=1><script>", "licence": bad},
+                  "libraries": [{"name": bad, "call": bad}]},
+    )
+    fields["facts"]["cost"] = {"time": bad, "memory": bad}
+    fields["reference"] |= {"faithful": bad, "leaves_out": bad, "differs": [bad], "shows": bad}
+    fields["reported"] = [fields["reported"][0] | {"model": bad, "metric": bad, "dataset": bad, "note": bad,
+                                                   "unit": bad, "setting": {"bits": bad}}]
+    fields["summary"] = HOSTILE.partition("[a]")[0] + '"><svg onload=window.pwned=1> ends.'
+    fields["name"] = f"Hostile {HOSTILE}"
+    return fields
+
+
+def measurement(name: str, code: str, root: Path) -> dict:
+    """What `compzoo bench` writes, with a sweep over two widths."""
+    def run(role: str, algorithm: str, options: dict, value: float, varied: str | None = None) -> dict:
+        seeds = [{"seed": seed, "perplexity": value + seed / 10, "bytes_on_disk": 1_700_000} for seed in (0, 1, 2)]
+        return {
+            "role": role, "algorithm": algorithm, "options": options, "varied": varied, "seeds": seeds,
+            "median": {"perplexity": value + 0.1, "bytes_on_disk": 1_700_000},
+            "min": {"perplexity": value, "bytes_on_disk": 1_700_000},
+            "max": {"perplexity": value + 0.2, "bytes_on_disk": 1_700_000},
+        }
+
+    return {
+        "schema": 1, "algorithm": name, "code": code, "code_hash": code_hash(code, root), "date": "2026-01-02",
+        "protocol": {"name": "language-s", "version": 1, "model": "s", "seeds": [0, 1, 2]},
+        "metrics": {"perplexity": {"label": "perplexity", "better": "lower", "unit": ""},
+                    "bytes_on_disk": {"label": "size", "better": "lower", "unit": "B"}},
+        "runs": [
+            run("dense", name, {}, 20.0), run("declared", name, {"bits": 4}, 21.0),
+            run("sweep", name, {"bits": 2}, 30.0, "bits"), run("sweep", name, {"bits": 4}, 21.0, "bits"),
+        ],
+    }
+
+
+def write(root: Path, hostile: bool = True) -> Path:
+    """Lays the repository out below `root`; returns `root`."""
+    catalog = root / "catalog"
+    for folder in ("algorithms/quantization", "surveys", "measurements"):
+        (catalog / folder).mkdir(parents=True, exist_ok=True)
+    for name in ("vocabulary.yml", "synonyms.yml"):
+        shutil.copy(ROOT / "catalog" / name, catalog / name)
+    (catalog / "taxonomy.yml").write_text(TAXONOMY, encoding="utf-8")
+    (catalog / "references.bib").write_text(BIBLIOGRAPHY, encoding="utf-8")
+    (catalog / "surveys" / "survey2024.yml").write_text(SURVEY, encoding="utf-8")
+    (catalog / "retired.yml").write_text("plane: plain\n", encoding="utf-8")
+    both = ["gray2021third", "white2019first"]
+    citations = {"black2020second": {"witness": "its PDF", "complete": True, "cited": both},
+                 "survey2024things": {"witness": "its PDF", "complete": False, "cited": ["black2020second"]}}
+    (catalog / "citations.yml").write_text(json.dumps(citations), encoding="utf-8")
+    shutil.copytree(ROOT / "reference_impls" / "core", root / "reference_impls" / "core", dirs_exist_ok=True)
+    names = ["plain", "hostile"] if hostile else ["plain"]
+    for name in names:
+        fields = hostile_entry() if name == "hostile" else entry("Plain")
+        (catalog / "algorithms" / "quantization" / f"{name}.yml").write_text(json.dumps(fields), encoding="utf-8")
+        code = root / "reference_impls" / "quantization" / f"{name}.py"
+        code.parent.mkdir(parents=True, exist_ok=True)
+        code.write_text(CODE.replace("{name}", name), encoding="utf-8")
+        tests = root / "tests" / "reference_impls" / "quantization" / f"test_{name}.py"
+        tests.parent.mkdir(parents=True, exist_ok=True)
+        tests.write_text("def test_it():\n    pass\n", encoding="utf-8")
+    data = measurement("plain", "reference_impls.quantization.plain:plain", root)
+    (catalog / "measurements" / "plain.json").write_text(json.dumps(data), encoding="utf-8")
+    return root
