@@ -1,0 +1,95 @@
+"""Search: what people type finds what they mean."""
+
+from __future__ import annotations
+
+import pytest
+
+from catalog.search import FIELDS, Index, documents, facts, index, spread, words
+
+
+def ranked(found: Index, query: str) -> list[str]:
+    return [hit.id for hit in found.search(query)]
+
+
+def make(synonyms: list[list[str]] | None = None, **texts: dict[str, str]) -> Index:
+    docs = [{"id": name, "name": name, **{field: "" for field in FIELDS if field != "name"}, **text}
+            for name, text in texts.items()]
+    return Index(docs, spread(synonyms or []))
+
+
+@pytest.fixture(scope="module")
+def small() -> Index:
+    return make(
+        [["no calibration data", "data-free", "without data"], ["calibration data", "calibration set"],
+         ["2:4", "n:m", "semi-structured"], ["post-training quantization", "PTQ"], ["mixture of experts", "MoE"]],
+        gptq={"aliases": "OPTQ", "title": "Accurate Post-Training Quantization", "facts": "calibration data; 4-bit",
+              "authors": "Frantar Ashkboos"},
+        rtn={"aliases": "round-to-nearest", "facts": "no calibration data; 4-bit; 8-bit",
+             "summary": "The baseline of GPTQ."},
+        smoothquant={"facts": "calibration data; 8-bit", "title": "Post-Training Quantization of activations"},
+        wanda={"facts": "calibration data", "body": "An n:m pattern keeps n of m."},
+        switch={"name": "Switch Transformer", "family": "Mixture of experts", "body": "Factorization is not used."},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "first"),
+    [
+        ("gptq", "gptq"), ("GPTQ", "gptq"), ("OPTQ", "gptq"), ("gtpq", "gptq"), ("gptqq", "gptq"), ("frantar", "gptq"),
+        ("smoothqaunt", "smoothquant"), ("Smooth-Quant", "smoothquant"), ("smoothq", "smoothquant"),
+        ("no calibration data", "rtn"), ("data-free", "rtn"), ("without data", "rtn"), ("round to nearest", "rtn"),
+        ("2:4", "wanda"), ("N:M", "wanda"), ("semi structured", "wanda"), ("MoE", "switch"),
+        ("factorisation", "switch"), ("4bit frantar", "gptq"), ("4 bit without data", "rtn"),
+    ],
+)  # fmt: skip
+def test_best_answer(small: Index, query: str, first: str) -> None:
+    assert ranked(small, query)[0] == first
+
+
+def test_a_phrase_is_one_word(small: Index) -> None:
+    assert ranked(small, "no calibration data") == ["rtn"]
+    assert "rtn" not in ranked(small, "calibration set")
+    assert set(ranked(small, "PTQ")[:2]) == {"gptq", "smoothquant"}
+
+
+def test_more_words_answered_is_better(small: Index) -> None:
+    assert ranked(small, "8-bit calibration data")[0] == "smoothquant"
+
+
+def test_nothing_and_limits(small: Index) -> None:
+    assert small.search("xylophone") == []
+    assert small.search("") == []
+    assert len(small.search("4-bit", limit=1)) == 1
+    scores = [hit.score for hit in small.search("quantization 4-bit")]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_the_order_does_not_depend_on_the_order_of_entries() -> None:
+    one = make(a={"summary": "same words"}, b={"summary": "same words"})
+    two = make(b={"summary": "same words"}, a={"summary": "same words"})
+    assert ranked(one, "words") == ranked(two, "words") == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("4-bit", "4bit"), ("4 bits", "4-bit"), ("2:4", "2 : 4"), ("quantisation", "quantization"), ("Nyström", "nystrom"),
+     ("n:m", "N : M"), ("weight-only", "weight only"), ("modelling", "modeling"), ("LLM.int8()", "llm int8")],
+)  # fmt: skip
+def test_spellings(text: str, same: str) -> None:
+    assert words(text) == words(same)
+
+
+def test_facts_as_phrases(zoo) -> None:
+    catalog, _ = zoo.read()
+    phrases = facts(catalog.algorithms["alpha"])
+    wanted = ("weight-only", "post-training quantization", "no training", "calibration data", "4-bit", "no gradients")
+    assert all(phrase in phrases for phrase in wanted)
+    assert "no calibration data" not in phrases
+    (document,) = [item for item in documents(catalog) if item["id"] == "alpha"]
+    assert set(document) == {"id", *FIELDS}
+    assert "Berg" in document["authors"] and "First Work" in document["title"]
+
+
+def test_index_of_a_catalog(zoo) -> None:
+    catalog, _ = zoo.read()
+    assert [hit.id for hit in index(catalog).search("first method")][0] == "alpha"
