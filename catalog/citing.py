@@ -142,10 +142,9 @@ def text(work: Work, limit: int = 20) -> str:
     if cut:
         names = names[:limit] if len(names) <= limit else names[:1]
         authors = ", ".join(names) + ", et al."
-    elif len(names) > 2:
-        authors = f"{', '.join(names[:-1])}, and {names[-1]}."
     else:
-        authors = " and ".join(names) + ("" if names and names[-1].endswith(".") else ".")
+        authors = f"{', '.join(names[:-1])}, and {names[-1]}" if len(names) > 2 else " and ".join(names)
+        authors += "" if authors.endswith(".") else "."
     title = work.title if work.title.endswith(("?", "!", ".")) else f"{work.title}."
     parts = [authors, f"{work.year}.", title]
     where = work.text("journal")

@@ -91,10 +91,12 @@ def _form(model: type[BaseModel], vocabulary: dict[str, Facet], known: dict[str,
         inner, many = _models(shape)
         if name in known:
             lines.append(f"{name}: {known[name]}")
-        elif not inner or inner[0] is Claim:
-            lines.append(f"{mark}{name}: {_empty(shape, inner)}".rstrip())
+        elif not inner:
+            lines.append(f"{mark}{name}: {_empty(shape)}".rstrip())
         else:
             body: list[str] = []
+            if Claim in inner:
+                lines.append("# Without `source` and `checked` a plain text is enough.")
             for part in inner:
                 form = _form(part, vocabulary, {"type": _tag(part)} if len(inner) > 1 else {})
                 body += _item(form) if many else form
@@ -119,13 +121,14 @@ def _optional(shape: Any) -> bool:
 
 
 def _is_remark(line: str) -> bool:
-    text = line.removeprefix("# ").strip()
-    return line.startswith("#") and not (text.split(":")[0].isidentifier() and ":" in text)
+    text = line.removeprefix("# ")
+    key, colon, _ = text.partition(":")
+    return line.startswith("# ") and not text.startswith(" ") and not (colon and key.isidentifier())
 
 
-def _empty(shape: Any, inner: list[type[BaseModel]]) -> str:
+def _empty(shape: Any) -> str:
     core = _core(shape)
-    if inner and inner[0] is Claim or get_origin(core) is list:
+    if get_origin(core) is list:
         return "[]"
     if get_origin(core) is dict:
         return "{}"

@@ -283,7 +283,8 @@ def _problem(document: Document, shape: Any, item: Any, hints: dict[str, Any]) -
         return document.problem(path, "an unknown key", value=shown(key), expected=listed(known),
                                 nearest=nearest(key, known))
     if kind == "fault":
-        scalar = not isinstance(value, (dict, list))
+        scalar = not isinstance(value, (dict, list)) and not isinstance(value, BaseModel)
+        path = (*path, ctx["key"]) if ctx.get("key") else path
         return problem(ctx["message"], ctx["expected"], ctx.get("nearest"), show=scalar)
     if kind in ("literal_error", "union_tag_invalid"):
         known = re.findall(r"'([^']*)'", ctx.get("expected") or ctx.get("expected_tags") or "")

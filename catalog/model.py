@@ -30,9 +30,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def fault(message: str, expected: str, close: str | None = None) -> PydanticCustomError:
-    """An error that carries what was expected and the nearest right spelling to the report."""
-    return PydanticCustomError("fault", "{message}", {"message": message, "expected": expected, "nearest": close})
+def fault(message: str, expected: str, close: str | None = None, key: str = "") -> PydanticCustomError:
+    """An error that carries to the report what was expected, the nearest right spelling, and the key below this one."""
+    context = {"message": message, "expected": expected, "nearest": close, "key": key}
+    return PydanticCustomError("fault", "{message}", context)
 
 
 class Term:
@@ -325,7 +326,7 @@ class Reported(Strict):
     @model_validator(mode="after")
     def _place(self) -> Reported:
         if self.source.place is None:
-            raise fault("the source has no place", "source: {work: ..., place: the table or section}")
+            raise fault("the source has no place", "`place`: the table or section", key="source")
         return self
 
 
@@ -373,7 +374,8 @@ class Algorithm(Strict):
     @model_validator(mode="after")
     def _from_somewhere(self) -> Algorithm:
         if self.paper is None and self.origin is None:
-            raise fault("neither a paper nor an origin", "`paper: <key>`, or `paper: null` with `origin: <a sentence>`")
+            expected = "`paper: <key>`, or `paper: null` with `origin: <a sentence>`"
+            raise fault("neither a paper nor an origin", expected, key="paper")
         return self
 
 

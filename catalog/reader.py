@@ -61,7 +61,8 @@ def dotted(path: KeyPath) -> str:
 
 
 def read(path: Path, file: str | None = None, size_limit: int = SIZE_LIMIT) -> Document:
-    """Read one YAML file. Never raises for what is in the file: faults are in `.problems`, and `.data` is then partial.
+    """Read one YAML file. Never raises for what is in the file: faults are in `.problems`, and `.data` is then
+    partial, or None where the file could not be read to its end.
 
     `file` is the name that problems carry (the path by default).
     """
@@ -120,8 +121,11 @@ def _build(text: str, document: Document) -> None:
             )
         return
     try:
-        _consume(yaml.parse(text, Loader=_Loader), document)
+        whole = _consume(yaml.parse(text, Loader=_Loader), document)
+        if not whole:
+            document.data = None
     except yaml.YAMLError as error:
+        document.data = None  # half a file says nothing about the other half
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         reason = ", ".join(
             part for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part
@@ -148,7 +152,8 @@ class _Open:
         self.skip = False  # the value of a doubled key: read, reported, not kept
 
 
-def _consume(events: Any, document: Document) -> None:
+def _consume(events: Any, document: Document) -> bool:
+    """Build the value from the parser's events. False where reading had to stop before the end."""
     stack: list[_Open] = []
     started = False
     lines = document.lines
@@ -203,10 +208,10 @@ def _consume(events: Any, document: Document) -> None:
             _check_plain(event, line, refuse)
             if stack and isinstance(stack[-1].value, dict) and stack[-1].key is None:
                 refuse(line, "a list or mapping as a key", stack[-1].path, expected="a plain key")
-                return
+                return False
             if len(stack) >= DEPTH_LIMIT:
                 refuse(line, "nested too deeply", expected=f"at most {DEPTH_LIMIT} levels")
-                return
+                return False
             value = {} if kind is yaml.MappingStartEvent else []
             stack.append(_Open(value, place(value, line)))
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
@@ -214,12 +219,13 @@ def _consume(events: Any, document: Document) -> None:
         elif kind is yaml.AliasEvent:
             line = event.start_mark.line + 1
             refuse(line, "a YAML alias", value=f"*{event.anchor}", expected="the value itself, written out")
-            return
+            return False
         elif kind is yaml.DocumentStartEvent:
             if started:
                 refuse(event.start_mark.line + 1, "a second YAML document", value="---", expected="one document a file")
-                return
+                return False
             started = True
+    return True
 
 
 def _check_plain(event: Any, line: int, refuse: Any) -> None:

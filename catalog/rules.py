@@ -375,9 +375,11 @@ def storage_formula(catalog: Catalog) -> Iterator[Problem]:
         for name in sorted(formula.names - known):
             yield catalog.problem(entry.file, path, "an unknown name in the formula", value=shown(name),
                                   expected=listed(sorted(known)), nearest=nearest(name, known))
-        if formula.names <= known:
+        settings = entry.reference.options
+        sound = all(name in parameters and fits(value, parameters[name]) for name, value in settings.items())
+        if formula.names <= known and sound:  # else `code_resolves` has said what is wrong
             values = {name: parameter.default for name, parameter in parameters.items()}
-            values |= {"rows": 256, "columns": 256} | entry.reference.options
+            values |= {"rows": 256, "columns": 256} | settings
             try:
                 bits = formula(values)
             except ValueError as error:

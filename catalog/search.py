@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Field of a document and the weight of a hit in it.
 FIELDS: dict[str, float] = {
-    "name": 8, "aliases": 7, "title": 3, "facts": 2.5, "family": 2, "summary": 1.5, "authors": 2, "body": 0.6,
+    "name": 8, "aliases": 7, "title": 3, "facts": 2.5, "family": 2, "summary": 1.5, "authors": 4, "body": 0.6,
 }  # fmt: skip
 PREFIX, SLIP, LOOSE = 0.6, 0.5, 0.25  # how much a beginning, a misspelling, a word of a phrase counts
 NOISE = 0.01  # hits below this share of the best one are left out
@@ -182,7 +182,7 @@ class Index:
                 scores[name] += score
                 answered[name] += quality
         ranked = [
-            (score * (answered[name] / len(units)) ** 2, name) for name, score in scores.items()
+            (score * (answered[name] / len(units)) ** 3, name) for name, score in scores.items()
         ]
         ranked.sort(key=lambda pair: (-pair[0], pair[1]))
         least = ranked[0][0] * NOISE if ranked else 0

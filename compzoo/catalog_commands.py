@@ -132,7 +132,7 @@ def search(
         _print(f"Nothing found for {_escape(query)}. `compzoo list` shows all algorithms.")
         return
     table = _table("id", "name", "what it does")
-    table.columns[2].no_wrap = True
+    table.expand, table.columns[2].no_wrap, table.columns[2].ratio = True, True, 1
     for hit in hits:
         table.add_row(hit.id, hit.name, _first_sentence(catalog.algorithms[hit.id].summary))
     _print(table)

@@ -51,6 +51,7 @@ def test_a_filled_form_validates(zoo) -> None:
         "code": "reference_impls.quantization.alpha:alpha", "contract": "layer", "faithful": "All.", "shows": "Much.",
         "tests": "tests/reference_impls/quantization/test_alpha.py",
     }  # fmt: skip
+    zoo.edit(zoo.beta, "{type: builds_on, target: third2022three", "{type: builds_on, target: gamma")
     for key, answer in answers.items():
         text, count = re.subn(rf"^( *){key}:.*$", rf"\1{key}: {answer}", text, flags=re.M)
         assert count == 1, key
@@ -65,8 +66,10 @@ def test_optional_blocks_are_yaml_once_uncommented(zoo) -> None:
     """Taking one `# ` away from a commented block leaves valid YAML with the remarks still remarks."""
     catalog, _ = zoo.read()
     text = skeleton("gamma", "pruning/magnitude", catalog.vocabulary)
-    for name in ("storage", "relations", "software", "reported"):
+    for name in ("storage", "strengths", "relations", "software", "reported"):
         block = re.search(rf"^# {name}:\n(?:#  .*\n)*", text, re.M)[0]
-        document = parse(re.sub(r"^# ", "", block, flags=re.M))
+        block = re.sub(r"^# ", "", block, flags=re.M)
+        block = re.sub(r"^(  )# (\w+:)", r"\1\2", block, flags=re.M)  # and one more inside
+        document = parse(block)
         assert document.problems == [], block
         assert document.data[name], name
