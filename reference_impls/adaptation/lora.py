@@ -31,7 +31,7 @@ from reference_impls.core.training import train
 def lora(student: nn.Module, teacher: nn.Module | None, batches: Iterator[Tensor], *, steps: int = 150,
          rank: int = 8, alpha: float = 8.0,
          targets: tuple[str, ...] = ("q_proj", "v_proj", "query", "value", "c_attn"),
-         initialization: Literal["gaussian", "uniform"] = "gaussian", learning_rate: float = 3e-3,
+         initialization: Literal["gaussian", "uniform"] = "gaussian", learning_rate: float = 1e-2,
          generator: torch.Generator | None = None) -> nn.Module:  # fmt: skip
     """Adapt a pretrained model to the text in `batches`; only the factors are trained.
 
