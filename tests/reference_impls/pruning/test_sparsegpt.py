@@ -177,6 +177,13 @@ def test_output_error_is_below_that_of_wanda_and_magnitude(layer_problem, output
                 assert output_error(fresh, weight, repaired) < output_error(fresh, weight, other.dense())
 
 
+def test_a_block_as_wide_as_the_layer_chooses_before_anything_was_moved(layer_problem, output_error):
+    for seed in range(6):
+        weight, x, _ = layer_problem(seed)
+        narrow, wide = (sparsegpt(weight, LayerInputs.of(x), block_size=size).dense() for size in (16, 64))
+        assert output_error(x, weight, narrow) < output_error(x, weight, wide)
+
+
 def test_refuses(layer_problem):
     weight, x, _ = layer_problem()
     inputs = LayerInputs.of(x)
