@@ -14,13 +14,15 @@ Differs  from the authors' code: the number of zeros in a block is exact (theirs
          n:m keeps n of m where the paper zeroes n of m, which is the same for 2:4 and 4:8.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from reference_impls.core.calibration import LayerInputs
 from reference_impls.core.contracts import layer
 from reference_impls.core.hessian import inverse_cholesky
-from reference_impls.core.masks import check_pattern, keep_highest, keep_n_of_m, parse_pattern
+from reference_impls.core.masks import check_pattern, keep_by_score, keep_highest, keep_n_of_m, parse_pattern
 from reference_impls.core.storage import Storage, sparse_storage
 
 
@@ -33,7 +35,7 @@ def sparsegpt(
     pattern: str = "unstructured",
     block_size: int = 128,
     damping: float = 0.01,
-    keep: Tensor | None = None,
+    mask_selection: Literal["adaptive", "magnitude", "wanda"] = "adaptive",
 ) -> Storage:
     """Prune one linear layer and repair the weights that stay.
 
@@ -42,11 +44,19 @@ def sparsegpt(
     of every m consecutive weights of a row; its sparsity must agree. block_size: columns whose mask is chosen together
     (in an n:m pattern only the columns whose updates are applied together). damping: added to the Hessian's diagonal, a
     share of its mean.
-    keep: (out, in) bool, a mask chosen before, taken as it is; sparsity is then not used and pattern only says how to
-    store it.
+    mask_selection: "adaptive" chooses while the columns are processed; "magnitude" (over the layer) and "wanda" (inside
+    each row) choose beforehand as those methods do, so that only the weights are repaired.
     Raises ValueError for options outside their range and for a Hessian that is not positive definite.
     """
     U = inverse_cholesky(inputs.hessian(), damping).to(weight.device, torch.float32)      # (in, in)  [eq-hessian]
+    if mask_selection == "adaptive":
+        keep = None
+    elif mask_selection == "magnitude":
+        keep = keep_by_score(weight.abs(), sparsity, pattern, within="layer")
+    elif mask_selection == "wanda":
+        keep = keep_by_score(weight.abs() * inputs.norms().to(weight.device), sparsity, pattern, within="row")
+    else:
+        raise ValueError(f"mask_selection is {mask_selection!r}; allowed are adaptive, magnitude and wanda")
     W, M = prune_columns(weight.float(), U, sparsity, pattern, block_size, keep)
     return sparse_storage(W.to(weight.dtype), M, pattern)
 
@@ -54,12 +64,13 @@ def sparsegpt(
 def prune_columns(
     weight: Tensor, U: Tensor, sparsity: float, pattern: str, block_size: int, keep: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Algorithm 1: pruned weight (out, in) and mask (out, in) from the weight and U (in, in)."""
+    """Algorithm 1: pruned weight (out, in) and mask (out, in) from the weight and U (in, in).
+
+    keep: (out, in) bool, a mask chosen beforehand; None: the mask is chosen here.
+    """
     W, columns = weight.clone(), weight.shape[1]                                          # (out, in)
     if block_size < 1:
         raise ValueError(f"block_size is {block_size}; allowed is block_size >= 1")
-    if keep is not None and keep.shape != weight.shape:
-        raise ValueError(f"keep has shape {tuple(keep.shape)}; the weight has {tuple(weight.shape)}")
     n, m = (0, 0) if pattern == "unstructured" or keep is not None else parse_pattern(pattern, sparsity)
     if m:
         check_pattern(n, m, columns)

@@ -76,16 +76,18 @@ def test_pattern_equals_a_float64_twin(layer_problem, pattern, block):
     torch.testing.assert_close(got.double(), W, rtol=1e-4, atol=2e-5)
 
 
-def test_a_mask_given_before_is_kept_and_the_weights_are_repaired(layer_problem, output_error):
+@pytest.mark.parametrize("options", [{"sparsity": 0.6}, {"pattern": "2:4"}])
+@pytest.mark.parametrize("method", [magnitude_pruning, wanda])
+def test_a_mask_chosen_beforehand_stays_and_the_weights_are_repaired(layer_problem, output_error, method, options):
     weight, x, _ = layer_problem(columns=32, rows=12)
-    keep = wanda(weight, LayerInputs.of(x), sparsity=0.6).mask()
-    W, _ = twin(weight, x, keep=keep)
-    got, mask = ours(weight, x, keep=keep)
-    assert torch.equal(mask, keep)
-    torch.testing.assert_close(got.double(), W, rtol=1e-4, atol=2e-5)
-    assert output_error(x, weight, got) < output_error(x, weight, weight * keep)
-    stored = sparsegpt(weight, LayerInputs.of(x), keep=keep)
-    assert torch.equal(stored.mask(), keep)
+    inputs = LayerInputs.of(x)
+    plain = method(weight, inputs, **options)
+    W, _ = twin(weight, x, keep=plain.mask())
+    name = "wanda" if method is wanda else "magnitude"
+    stored = sparsegpt(weight, inputs, mask_selection=name, block_size=16, **options)
+    assert torch.equal(stored.mask(), plain.mask()) and type(stored) is type(plain)
+    torch.testing.assert_close(stored.dense().double(), W, rtol=6e-4, atol=6e-5)    # 16 bit
+    assert output_error(x, weight, stored.dense()) < output_error(x, weight, plain.dense())
 
 
 def test_what_comes_after_all_removed_columns_is_the_least_squares_solution(layer_problem):
@@ -192,7 +194,7 @@ def test_refuses(layer_problem):
         ({"block_size": 0}, "block_size is 0"),
         ({"damping": -0.01}, "damping is -0.01"),
         ({"pattern": "3:6"}, "6 must divide"),
-        ({"keep": torch.ones(3, 3, dtype=torch.bool)}, "keep has shape"),
+        ({"mask_selection": "random"}, "mask_selection is 'random'"),
     ):
         with pytest.raises(ValueError, match=message):
             sparsegpt(weight, inputs, **options)
