@@ -52,6 +52,7 @@ class Source:
     def __init__(self, root: Path):
         self.root = root
         self._modules: dict[str, tuple[str, ast.Module] | None] = {}
+        self._functions: dict[str, Function] = {}
         self._hashes: dict[str, str] = {}
 
     def path(self, module: str) -> Path:
@@ -65,8 +66,10 @@ class Source:
 
     def function(self, code: str) -> Function:
         """The function of `package.module:function`. Raises CodeError with the spellings that would have been right."""
+        if code in self._functions:
+            return self._functions[code]
         module, _, name = code.partition(":")
-        text, tree = self._parsed(module)
+        _, tree = self._parsed(module)
         functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
         if name not in functions:
             raise CodeError(f"{module} defines no function `{name}`", [f"{module}:{known}" for known in functions])
@@ -77,7 +80,9 @@ class Source:
             for argument in node.args.kwonlyargs
             if argument.arg not in RESERVED
         }
-        return Function(module, name, node.lineno, node.end_lineno or node.lineno, _contract(node, tree), options)
+        end = node.end_lineno or node.lineno
+        self._functions[code] = Function(module, name, node.lineno, end, _contract(node, tree), options)
+        return self._functions[code]
 
     def labels(self, module: str) -> dict[str, int]:
         """Equation labels in a module, each with the first line where it stands."""

@@ -26,6 +26,7 @@ FIELDS: dict[str, float] = {
     "name": 8, "aliases": 7, "title": 3, "facts": 2.5, "family": 2, "summary": 1.5, "authors": 4, "body": 0.6,
 }  # fmt: skip
 PREFIX, SLIP, LOOSE = 0.6, 0.5, 0.25  # how much a beginning, a misspelling, a word of a phrase counts
+ECHO = 0.25  # how much a hit in a further field adds
 NOISE = 0.01  # hits below this share of the best one are left out
 STOP = frozenset(
     "a an and are as at be by do does for from has have how i in into is it its me method methods model models of on "
@@ -50,6 +51,16 @@ PHRASES: dict[tuple[str, object], str] = {
     ("modality", "both"): "language model, vision transformer",
     ("model_kind", "any"): "",
     ("scale", "both"): "",
+}
+# What a reader would say for a family.
+KINDS: dict[str, str] = {
+    "quantization": "quantization",
+    "pruning": "pruning",
+    "distillation": "knowledge distillation",
+    "low-rank": "low-rank factorization",
+    "sharing": "parameter sharing",
+    "experts": "mixture of experts",
+    "adaptation": "parameter-efficient fine-tuning",
 }
 
 
@@ -90,6 +101,7 @@ def facts(entry: Algorithm) -> str:
             if phrase is None:
                 phrase = "" if item == "not-applicable" else str(item).replace("-", " ")
             found.append(phrase)
+    found += [KINDS.get(node.partition("/")[0], "") for node in (entry.family, *entry.also_in)]
     bits = entry.facts.bits or {}
     found += sorted({f"{width}-bit" for widths in bits.values() for width in widths})
     if entry.home == "quantization":
@@ -136,15 +148,18 @@ class Index:
             meaning = "=" + " ".join(sorted(" ".join(words(word)) for word in (phrase, *others))[0].split())
             self._concepts[tuple(words(phrase))] = meaning
         self._longest = max((len(phrase) for phrase in self._concepts), default=1)
-        self._weights: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))  # term -> id -> weight
+        self._weights: dict[str, dict[str, float]] = defaultdict(dict)  # term -> id -> weight
         for doc in docs:
+            hits: dict[str, list[float]] = defaultdict(list)
             for field, weight in FIELDS.items():
                 tokens = words(doc.get(field, ""))
                 counts = Counter(tokens)
                 counts.update(meaning for meaning, _, _ in self._phrases(tokens))
                 length = 1 + math.log1p(len(tokens)) / 8
                 for term, count in counts.items():
-                    self._weights[term][doc["id"]] += weight * count / (count + 0.5) * 1.5 / length
+                    hits[term].append(weight * count / (count + 0.5) * 1.5 / length)
+            for term, values in hits.items():  # the best field counts in full, the others a little
+                self._weights[term][doc["id"]] = max(values) + ECHO * (sum(values) - max(values))
         self._plain = [term for term in self._weights if not term.startswith("=")]
 
     def search(self, query: str, limit: int = 10) -> list[Hit]:
