@@ -61,6 +61,19 @@ class Option:
         return self.default is inspect.Parameter.empty
 
 
+# What the driver of a kind of method takes beside the method's own options; see walk.compress_layers.
+DRIVER_OPTIONS: dict[Kind, dict[str, Option]] = {
+    "layer": {
+        "activation_bits": Option("activation_bits", int | None, None),
+        "activation_granularity": Option(
+            "activation_granularity", Literal["token", "tensor", "tensor-static"], "token",
+            ("token", "tensor", "tensor-static"),
+        ),
+        "sequential": Option("sequential", Literal["block", "group"], "block", ("block", "group")),
+    }
+}  # fmt: skip
+
+
 def _mark(function: Function, contract: Contract) -> Function:
     function.contract = contract  # type: ignore[attr-defined]
     return function
@@ -121,6 +134,17 @@ def options_of(function: Callable[..., Any]) -> dict[str, Option]:
             raise TypeError(f"option {name} of {function.__qualname__} has no type annotation")
         options[name] = Option(name, hints[name], parameter.default, _choices(hints[name]))
     return options
+
+
+def run_options(function: Callable[..., Any]) -> dict[str, Option]:
+    """The options that a run of an algorithm takes: its own, and those of the driver that calls it.
+
+    Raises TypeError where both have one of the same name.
+    """
+    own, driver = options_of(function), DRIVER_OPTIONS.get(contract_of(function).kind, {})
+    if own.keys() & driver.keys():
+        raise TypeError(f"{function.__qualname__} has options that belong to its driver: {sorted(own.keys() & driver)}")
+    return own | driver
 
 
 def accepts(function: Callable[..., Any], name: str) -> bool:

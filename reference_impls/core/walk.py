@@ -4,7 +4,6 @@ Only the block at work is on the device: the model, the hidden states of the cal
 where the model is (usually in main memory), so that a model larger than the device can be compressed.
 """
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from reference_impls.core.activations import Granularity
 from reference_impls.core.calibration import Batches, LayerInputs
-from reference_impls.core.contracts import Statistics, contract_of
+from reference_impls.core.contracts import DRIVER_OPTIONS, Statistics, accepts, contract_of
 from reference_impls.core.model_view import BlockView, LinearView, ModelView
 from reference_impls.core.storage import DenseWeight, ModelStorage, SemiSparseWeight, SparseWeight, Storage
 
@@ -85,44 +83,47 @@ def compress_layers(
     calibration: Batches,
     options: dict[str, Any] | None = None,
     *,
-    activation_bits: int | None = None,
-    activation_granularity: Granularity = "token",
-    sequential: Sequential = "block",
     device: torch.device | str | None = None,
     generator: torch.Generator | None = None,
     progress: Progress | None = None,
 ) -> ModelStorage:
     """Compress every linear layer of the view's blocks with a layer method and return the model's storage.
 
+    options: those of the method, and those of this driver:
+        activation_bits         also round the inputs of these layers at run time, to so many bits (None: do not)
+        activation_granularity  "token", "tensor" or "tensor-static", see `ActivationQuantizer`
+        sequential              "block" or "group", see `walk`
     A mask that an earlier step left is handed on as `keep`. Raises ValueError where a step cannot follow the one before
     it: an earlier storage that is not a mask, or a method that does not honour one.
-
-    activation_bits, activation_granularity: also quantize the inputs of these layers at run time.
     """
     contract = contract_of(method)
     if contract.kind != "layer":
         raise ValueError(f"{method.__name__} has the contract {contract.kind!r}; expected 'layer'")
+    options = dict(options or {})
+    driver = {n: options.pop(n, option.default) for n, option in DRIVER_OPTIONS["layer"].items()}
+    activation_bits, granularity = driver["activation_bits"], driver["activation_granularity"]
     statistics = contract.statistics
-    if activation_bits is not None and activation_granularity == "tensor-static" and statistics == "none":
+    if activation_bits is not None and granularity == "tensor-static" and statistics == "none":
         statistics = "diagonal"
-    extra = {"generator": generator} if "generator" in inspect.signature(method).parameters else {}
+    extra = {"generator": generator} if accepts(method, "generator") else {}
     home = view.device
-    steps = walk(view, calibration, statistics=statistics, device=device, sequential=sequential, progress=progress)
+    steps = walk(
+        view, calibration, statistics=statistics, device=device, sequential=driver["sequential"], progress=progress
+    )
     with closing(steps):  # also after an error: the block at work goes home at once
         for step in steps:
             for linear in step.linears:
                 inputs = step.inputs[linear.name]
                 weight, keep = _received(linear, method)
                 try:
-                    storage = method(weight, inputs, **(options or {}), **keep, **extra)
+                    storage = method(weight, inputs, **options, **keep, **extra)
                 except ValueError as problem:
                     raise ValueError(f"{linear.name}: {problem}") from problem
                 linear.set_storage(storage)
                 linear.storage = storage.to(home)
                 if activation_bits is not None:
-                    static = activation_granularity == "tensor-static"
-                    absmax = float(inputs.absmax().max()) if static else None
-                    linear.set_activation_quantizer(activation_bits, activation_granularity, absmax)
+                    absmax = float(inputs.absmax().max()) if granularity == "tensor-static" else None
+                    linear.set_activation_quantizer(activation_bits, granularity, absmax)
     return view.storage()
 
 
@@ -201,7 +202,7 @@ def _received(linear: LinearView, method: Callable[..., Any]) -> tuple[Tensor, d
         return weight, {}
     if not isinstance(earlier, _MASKED):
         raise ValueError(f"{linear.name} is already stored as {earlier.kind}; {method.__name__} cannot follow that")
-    if "keep" not in inspect.signature(method).parameters:
+    if not accepts(method, "keep"):
         raise ValueError(f"{linear.name} was pruned by an earlier step; {method.__name__} does not honour a mask")
     return weight, {"keep": earlier.mask().to(device)}
 

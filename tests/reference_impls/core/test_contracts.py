@@ -4,7 +4,16 @@ from typing import Literal
 
 import pytest
 
-from reference_impls.core.contracts import Contract, Option, contract_of, inference, layer, model, options_of
+from reference_impls.core.contracts import (
+    Contract,
+    Option,
+    contract_of,
+    inference,
+    layer,
+    model,
+    options_of,
+    run_options,
+)
 from reference_impls.quantization.gptq import gptq
 
 
@@ -37,6 +46,25 @@ def test_options_are_the_keyword_only_parameters_without_the_reserved():
     assert options["kind"].choices == ("a", "b")
     assert options["rank"].required
     assert options_of(gptq)["damping"].default == 0.01
+
+
+def test_a_run_takes_the_options_of_the_driver_too():
+    added = {"activation_bits", "activation_granularity", "sequential"}
+    assert set(run_options(gptq)) == set(options_of(gptq)) | added
+    assert run_options(gptq)["sequential"].choices == ("block", "group")
+
+    @model
+    def rewrite(view, calibration, *, alpha: float = 0.5):
+        return None
+
+    assert list(run_options(rewrite)) == ["alpha"]
+
+    @layer
+    def doubled(weight, inputs, *, sequential: str = "row"):
+        return weight
+
+    with pytest.raises(TypeError, match="options that belong to its driver"):
+        run_options(doubled)
 
 
 def test_option_without_type_is_refused():

@@ -152,9 +152,8 @@ def test_activation_quantizers_are_set_recorded_and_felt_by_later_blocks(decoder
     view = ModelView(decoder)
     before = view.logits(ids)
     for granularity in ("token", "tensor", "tensor-static"):
-        storage = compress_layers(
-            ModelView(decoder), untouched, calibration, activation_bits=8, activation_granularity=granularity
-        )
+        options = {"activation_bits": 8, "activation_granularity": granularity}
+        storage = compress_layers(ModelView(decoder), untouched, calibration, options)
         names = set(storage.activations)
         assert names == set(view.linears)
         settings = storage.activations[next(iter(names))]
@@ -171,7 +170,7 @@ def test_statistics_are_those_of_inputs_before_they_are_rounded(make_decoder, ca
     step = next(walk(view, calibration))
     assert torch.equal(step.inputs[first.name].second_moment, expected.second_moment)
     options = {"activation_bits": 8, "activation_granularity": "tensor-static"}
-    storage = compress_layers(ModelView(make_decoder("llama")), untouched, calibration, **options)
+    storage = compress_layers(ModelView(make_decoder("llama")), untouched, calibration, options)
     assert storage.activations[first.name]["absmax"] == pytest.approx(float(expected.absmax().max()))
 
 
@@ -207,7 +206,7 @@ def test_an_error_names_the_layer(make_decoder, calibration):
     with pytest.raises(ValueError, match="rewrite has the contract 'model'; expected 'layer'"):
         compress_layers(ModelView(make_decoder("llama")), rewrite, calibration)
     with pytest.raises(ValueError, match="sequential is 'row'"):
-        compress_layers(ModelView(make_decoder("llama")), rtn, calibration, sequential="row")
+        compress_layers(ModelView(make_decoder("llama")), rtn, calibration, {"sequential": "row"})
 
 
 def test_models_whose_blocks_differ_are_refused(make_decoder):
