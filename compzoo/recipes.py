@@ -93,12 +93,12 @@ def baseline_methods(recipes: Sequence[Recipe], given: Sequence[dict[str, Any]])
     if last.baseline is None:
         return None
     from reference_impls.bench.composition import Method
-    from reference_impls.core.contracts import options_of
+    from reference_impls.core.contracts import run_options
 
     other = recipe(last.baseline[0])
     function, options = other.function(), dict(last.baseline[1])
-    known = options_of(function)
-    declared = {name: option.default for name, option in options_of(last.function()).items()} | last.options
+    known = run_options(function)
+    declared = {name: option.default for name, option in run_options(last.function()).items()} | last.options
     for name, value in own.items():
         if name in known and (name not in options or options[name] == declared.get(name)):
             options[name] = value
@@ -111,9 +111,9 @@ def parse_options(words: Sequence[str], recipes: Sequence[Recipe], common: Seque
 
     `common` are the options of the command itself, which are also offered as the nearest spelling. Leaves with code 2.
     """
-    from reference_impls.core.contracts import options_of
+    from reference_impls.core.contracts import run_options
 
-    signatures = {r.id: options_of(r.function()) for r in recipes}
+    signatures = {r.id: run_options(r.function()) for r in recipes}
     found: list[dict[str, Any]] = [{} for _ in recipes]
     words = list(words)
     while words:

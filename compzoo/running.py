@@ -172,13 +172,13 @@ def _within(progress: Progress, name: str) -> Progress:
 def _options_help(algorithm: str) -> str:
     """The options of each method of a composition, one a line."""
     from compzoo import recipes as reading
-    from reference_impls.core.contracts import options_of
+    from reference_impls.core.contracts import run_options
 
     lines = []
     for name in algorithm.split("+"):
         entry = reading.recipe(name)
         lines.append(f"Options of {name}:")
-        for option in options_of(entry.function()).values():
+        for option in run_options(entry.function()).values():
             default = entry.options.get(option.name, option.default)
             lines.append(
                 f"  --{option.name.replace('_', '-'):24} {reading.describe(option)}; here {_plain(default)}"
