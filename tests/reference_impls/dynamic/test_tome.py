@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from reference_impls.bench import assets
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.vision_transformer import VisionConfig, VisionTransformer
+from reference_impls.dynamic import tome as module
 from reference_impls.dynamic.tome import bipartite_soft_matching, counts, tome
 
 CONFIG = VisionConfig(image_size=8, patch_size=2, width=12, depth=3, heads=2, mlp_width=16, classes=5)
@@ -139,6 +141,18 @@ def test_counter_example_without_log_sizes_merging_equal_tokens_changes_the_resu
 def test_counter_example_merging_different_tokens_changes_the_result():
     vit, images = model(), draw(9, 3, 1, 8, 8)
     assert (tome(vit, r=4)(images) - vit(images)).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_similar_tokens_are_better_merged_than_random_ones(monkeypatch):
+    # On the bundled digits, five draws of random pairs, as many tokens lost.
+    vit, (images, labels) = VisionTransformer.from_pretrained(assets.path(assets.DIGITS)), assets.digits("test")
+    right = int((tome(vit, r=4)(images).argmax(-1) == labels).sum())
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        monkeypatch.setattr(module, "bipartite_soft_matching", lambda metric, r, generator=generator:
+                            bipartite_soft_matching(torch.randn(metric.shape, generator=generator), r))  # fmt: skip
+        assert int((tome(vit, r=4)(images).argmax(-1) == labels).sum()) < right - 10
 
 
 def test_images_of_a_batch_do_not_see_each_other():

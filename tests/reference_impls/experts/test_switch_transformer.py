@@ -57,6 +57,28 @@ def test_equals_a_loop_over_tokens(experts, capacity_factor, seed):
     assert module.dropped == pytest.approx(1 - sum(load) / 21, abs=1e-6)
 
 
+@pytest.mark.parametrize("capacity_factor", [0.5, 1.0, 4.0])
+def test_equals_the_layer_of_transformers(capacity_factor):
+    from transformers import SwitchTransformersConfig
+    from transformers.models.switch_transformers.modeling_switch_transformers import (
+        SwitchTransformersSparseMLP,
+        load_balancing_loss_func,
+    )
+
+    # Theirs counts a capacity for each sequence, so one sequence is compared.
+    ours, x = layer(experts=4, capacity_factor=capacity_factor).float(), draw(5, 1, 22, 12).float()
+    capacity = math.ceil(22 / 4 * capacity_factor)
+    config = SwitchTransformersConfig(hidden_size=12, num_experts=4, expert_capacity=capacity)
+    theirs = SwitchTransformersSparseMLP(config).eval()
+    theirs.router.classifier.weight = ours.router.weight
+    for name, expert in zip(theirs.experts, ours.experts, strict=True):
+        theirs.experts[name] = expert
+    torch.testing.assert_close(ours(x), theirs(x), atol=1e-6, rtol=0)
+    p = (x @ ours.router.weight.T).softmax(-1)
+    expected = 0.01 * load_balancing_loss_func(p, p.argmax(-1))
+    torch.testing.assert_close(ours.auxiliary_loss, expected, atol=1e-7, rtol=0)
+
+
 def test_capacity_is_filled_first_come_first_served():
     # All six tokens want the same expert; there is room for ceil(6 / 2 * 1) = 3.
     module, x = layer(experts=2, capacity_factor=1.0), draw(0, 1, 1, 12).expand(2, 3, 12)
