@@ -17,7 +17,7 @@ _LEXERS = {"python": PythonLexer, "bash": BashLexer, "bibtex": BibTeXLexer, "jso
 def code(text: str, language: str) -> Markup:
     """A short piece without line numbers."""
     lexer = _LEXERS[language](stripnl=False, ensurenl=False)
-    return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True)))
+    return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True)).rstrip("\n"))
 
 
 def listing(text: str, equations: set[str], anchor: str = "L") -> Markup:
