@@ -147,7 +147,10 @@ class Page:
         return Markup("{}{} <small>{}</small>").format(shown, role, options)
 
     def plot(self, curve: Curve, name: str) -> Markup:
-        return plots.curve(curve, f"{name}: {curve.metric.label} over {curve.option}")
+        other = self.site.entries.get(curve.baseline_id)
+        return plots.curve(
+            curve, f"{name}: {curve.metric.label} over {curve.option}", other.name if other else curve.baseline_id
+        )
 
     def coins(self, work: Any) -> Markup:
         """A work as a COinS span, which reference managers read from lists."""
@@ -192,12 +195,12 @@ def citing_coins(work: Any) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes for people: 1.70 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < 1000 or unit == "GB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.2f} {unit}"
-        value /= 1000
-    raise AssertionError
+    """Bytes for people, three digits: 1.70 MB, 345 MB."""
+    unit = 0
+    while abs(value) >= 999.5 and unit < 3:
+        value, unit = value / 1000, unit + 1
+    digits = 0 if unit == 0 or abs(value) >= 99.95 else 1 if abs(value) >= 9.995 else 2
+    return f"{value:.{digits}f} {('B', 'kB', 'MB', 'GB')[unit]}"
 
 
 def markdown_escaped(text: str) -> Markup:

@@ -15,7 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 118, 22, 52
 TICKS = (1, 2, 2.5, 5)
 
 
-def curve(data: Curve, title: str) -> Markup:
+def curve(data: Curve, title: str, baseline_name: str = "") -> Markup:
     """The metric over the swept option: median, bars from least to greatest, dense and baseline as levels."""
     spreads = [point.spread for point in data.points] + [level for level in (data.dense, data.baseline) if level]
     low = min(spread.low for spread in spreads)
@@ -63,7 +63,7 @@ def curve(data: Curve, title: str) -> Markup:
     if data.dense:
         levels.append(("dense", "uncompressed", data.dense))
     if data.baseline:
-        levels.append(("baseline", f"{data.baseline_name}", data.baseline))
+        levels.append(("baseline", shortened(baseline_name or data.baseline_id), data.baseline))
     placed: list[float] = []
     for name, text, level in levels:
         height = y(level.median)
@@ -93,6 +93,11 @@ def curve(data: Curve, title: str) -> Markup:
         )
     parts.append("</svg>")
     return Markup("".join(parts))
+
+
+def shortened(text: str, most: int = 16) -> str:
+    """A label that fits the margin."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def field_map(site: Site) -> Markup:

@@ -59,7 +59,7 @@ class Curve:
     points: list[Point]
     dense: Spread | None
     baseline: Spread | None
-    baseline_name: str
+    baseline_id: str  # the entry that the baseline is a run of
     numeric: bool
 
 
@@ -91,7 +91,7 @@ def view(measurement: Any, stale: bool) -> Measured:
     metrics = [found[key] for key in ORDER if key in found] + [m for key, m in found.items() if key not in ORDER]
     rows = [_row(run, found) for run in data["runs"]]
     plain = [row for row in rows if row.role != "sweep"]
-    sweep = [row for row in rows if row.role == "sweep"]
+    sweep = sorted((row for row in rows if row.role == "sweep"), key=_place)
     order = {"dense": 0, "baseline": 1, "declared": 2}
     plain.sort(key=lambda row: order.get(row.role, 3))
     return Measured(
@@ -112,6 +112,13 @@ def _row(run: dict[str, Any], metrics: dict[str, Metric]) -> Row:
     options = dict(run.get("options") or {})
     changed = {varied: options.get(varied)} if run["role"] == "sweep" and varied else {}
     return Row(run["role"], run.get("algorithm") or "", options, values, changed)
+
+
+def _place(row: Row) -> tuple[str, float]:
+    """Rows of a sweep by the varied number; where it is none, they stay in their order."""
+    value = next(iter(row.changed.values()), None)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (next(iter(row.changed), ""), float(value) if number else 0.0)
 
 
 def _curve(rows: list[Row], sweep: list[Row], metrics: list[Metric]) -> Curve | None:

@@ -212,11 +212,11 @@ def test_view_of_a_measurement(tmp_path):
 def make_curve(values: list[tuple[float, float, float]], better: str = "lower") -> Curve:
     points = [Point(float(i), str(i), Spread(*value), i == 1) for i, value in enumerate(values)]
     return Curve("bits", Metric("perplexity", "perplexity", better, ""), points, Spread(20, 20, 20),
-                 Spread(25, 25, 25), "RTN <b>", True)
+                 Spread(25, 25, 25), "rtn", True)
 
 
 def test_curve_places_values_on_its_axis():
-    svg = str(plots.curve(make_curve([(40, 39, 41), (30, 30, 30), (22, 21, 24)]), "A & B"))
+    svg = str(plots.curve(make_curve([(40, 39, 41), (30, 30, 30), (22, 21, 24)]), "A & B", "RTN <b>"))
     heights = [float(y) for y in re.findall(r'<circle[^>]* cy="([\d.]+)"', svg)]
     assert heights == sorted(heights) and len(heights) == 3  # lower values lie lower: larger y
     ticks = {float(text): float(y) - 4 for y, text in
@@ -246,7 +246,10 @@ def test_curve_of_equal_values_has_an_axis():
     assert "nan" not in svg and svg.count('class="tick"') >= 4
 
 
-@pytest.mark.parametrize(("value", "wanted"), [(999, "999 B"), (1700000, "1.70 MB"), (3e12, "3000.00 GB")])
+@pytest.mark.parametrize(("value", "wanted"), [
+    (0, "0 B"), (999, "999 B"), (999.7, "1.00 kB"), (1700000, "1.70 MB"), (34.56e6, "34.6 MB"), (345e6, "345 MB"),
+    (3e12, "3000 GB"),
+])
 def test_size(value, wanted):
     assert size(value) == wanted
 
