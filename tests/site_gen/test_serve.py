@@ -1,4 +1,4 @@
-"""The local server: the site's own page for what is not there, the right types, a port that is taken; what is watched."""
+"""The local server: the site's own page for what is not there, types, a taken port; what is watched."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def test_taken_port(tmp_path):
 
 def test_change_of_a_source_is_seen(tmp_path):
     entry = tmp_path / "catalog/algorithms/quantization/x.yml"
-    for path in (entry, tmp_path / "site_gen/frontend/node_modules/p/index.ts", tmp_path / "site_gen/templates/a.jinja"):
+    package = tmp_path / "site_gen/frontend/node_modules/p/index.ts"
+    for path in (entry, package, tmp_path / "site_gen/templates/a.jinja"):
         path.parent.mkdir(parents=True)
         path.write_text("a")
     (tmp_path / "catalog" / "notes.swp").write_text("a")
