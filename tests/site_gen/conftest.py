@@ -14,6 +14,13 @@ from site_gen.load import load  # noqa: E402
 from tests.site_gen import synthetic  # noqa: E402
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker takes all tests of this folder, so that what they share is built once."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("site_gen"))
+
+
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository with a plain and a hostile entry. Tests that change it take a copy."""
