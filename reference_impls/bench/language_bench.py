@@ -22,7 +22,7 @@ from reference_impls.bench.measure import (
     language_metrics,
     pass_metrics,
 )
-from reference_impls.bench.protocol import LANGUAGE, LANGUAGE_LARGE, LARGE_PARAMETERS, Text, read_text
+from reference_impls.bench.protocol import LANGUAGE, LANGUAGE_LARGE, LARGE_PARAMETERS, Text
 from reference_impls.core.model_view import ModelView
 from reference_impls.core.storage import ModelStorage
 from reference_impls.core.walk import compress_layers
@@ -50,7 +50,7 @@ class LanguageBench(Bench):
         large = parameters_of(loaded.model) > LARGE_PARAMETERS
         self.protocol = LANGUAGE_LARGE if large else LANGUAGE
         self.length = min(self.protocol.sequence_length, loaded.context)
-        self.text: Text = read_text(self.protocol, loaded.encode, self.length)
+        self.text = Text(self.protocol, loaded.encode, self.length)
         self.home = device if _fits(loaded.model, device) else torch.device("cpu")
         self.head = loaded.model.get_output_embeddings()
         self.vocabulary = self.head.weight.shape[0]
@@ -82,7 +82,7 @@ class LanguageBench(Bench):
         reference = self.reference
         model = self.loaded.fresh().to(self.home)
         view = ModelView(model)
-        calibration = self.calibration(seed)
+        calibration = self.calibration(seed) if any(_reads_text(step) for step in steps) else []
         storage = None
         result: nn.Module = model
         with cost_of(self.device) as cost:
@@ -135,7 +135,7 @@ class LanguageBench(Bench):
 
     def calibration(self, seed: int) -> list[Tensor]:
         """Calibration batches (batch, length) that `seed` draws."""
-        windows = self.text.draw(self.protocol.calibration_windows, self.length, seed)
+        windows = self.text.draw(self.protocol.calibration_windows, seed)
         return [batch.to(self.home) for batch in windows.split(CALIBRATION_BATCH)]
 
     def details(self) -> dict[str, Any]:
@@ -154,6 +154,14 @@ class LanguageBench(Bench):
 
     def _told(self, what: str) -> Any:
         return None if self._progress is None else lambda done, total: self._progress(what, done, total)
+
+
+def _reads_text(step: Step) -> bool:
+    """Whether a method is given calibration text."""
+    contract = step.contract
+    return contract.kind == "model" or contract.target == "language" or (
+        contract.kind == "layer" and contract.statistics != "none"
+    )
 
 
 def _size(storage: ModelStorage) -> Metrics:

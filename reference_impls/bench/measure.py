@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import math
 import statistics
 import tempfile
@@ -25,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 """progress(what is being done, steps done, steps in all)."""
 
 LOGITS_BYTES = 2**26  # logits held at once while measuring
-SPEED_REPEATS = 5
+SPEED_REPEATS = 3
 
 METRICS = {
     "perplexity": {"label": "perplexity", "better": "lower", "unit": ""},
@@ -66,7 +65,6 @@ def cost_of(device: torch.device) -> Iterator[list[Cost]]:
     a GPU torch's allocated memory there.
     """
     cuda = device.type == "cuda"
-    gc.collect()
     if cuda:
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)

@@ -147,7 +147,7 @@ def _encoder(folder: Path, name: str, vocabulary: int) -> Callable[[str], Tensor
         tokenizer = Tokenizer.from_file(str(file))
 
         def ids_of(text: str) -> list[int]:
-            return tokenizer.encode(text, add_special_tokens=False).ids
+            return tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
     else:
         from transformers import AutoTokenizer
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -105,27 +106,47 @@ DIGITS = Protocol(name="digits", version=1, varies="nothing: one model, one set 
 PROTOCOLS = (LANGUAGE, LANGUAGE_LARGE, ADAPTATION, DISTILLATION, SMALL_TRAINING, DIGITS)
 
 
-@dataclass(frozen=True)
 class Text:
     """The text of a protocol as one model's tokenizer cuts it.
 
-    test          windows (windows, sequence_length), int64
-    calibration   the whole calibration text of each domain, (tokens,) each
-    hash          sha256 of the texts
+    test          windows (windows, length), int64
+    calibration   the whole calibration text of each domain, (tokens,) each; encoded when it is first asked for
+    hash          sha256 of the texts of both splits
     """
 
-    test: Tensor
-    calibration: list[Tensor]
-    hash: str
+    def __init__(self, protocol: Protocol, encode: Callable[[str], Tensor], length: int) -> None:
+        """`length` may be below the protocol's, for a model with a shorter context.
 
-    def draw(self, windows: int, length: int, seed: int) -> Tensor:
+        Raises ValueError where a test text gives less than one window.
+        """
+        self.length, self._encode = length, encode
+        self._texts = {split: [assets.text(split, domain) for domain in protocol.domains] for split in assets.SPLITS}
+        digest = hashlib.sha256()
+        test = []
+        for domain, own, other in zip(protocol.domains, self._texts["test"], self._texts["calibration"], strict=True):
+            digest.update(own.encode() + other.encode())
+            ids = encode(own)
+            _check_length(ids, length, domain)
+            count = min(protocol.test_windows, len(ids) // length)
+            starts = torch.linspace(0, len(ids) - length, count).long()  # never overlap: count * length <= len(ids)
+            test.append(ids[starts[:, None] + torch.arange(length)])
+        self.test, self.hash = torch.cat(test), digest.hexdigest()
+
+    @cached_property
+    def calibration(self) -> list[Tensor]:
+        encoded = [self._encode(text) for text in self._texts["calibration"]]
+        for ids in encoded:
+            _check_length(ids, self.length, "calibration")
+        return encoded
+
+    def draw(self, windows: int, seed: int) -> Tensor:
         """Calibration windows (windows, length), int64, as many from each domain, at places drawn by `seed`."""
         generator = torch.Generator().manual_seed(seed)
         drawn = []
         for place, ids in enumerate(self.calibration):
             share = windows // len(self.calibration) + (place < windows % len(self.calibration))
-            starts = torch.randint(len(ids) - length + 1, (share, 1), generator=generator)
-            drawn.append(ids[starts + torch.arange(length)])
+            starts = torch.randint(len(ids) - self.length + 1, (share, 1), generator=generator)
+            drawn.append(ids[starts + torch.arange(self.length)])
         return torch.cat(drawn)
 
     def stream(self) -> Tensor:
@@ -133,22 +154,6 @@ class Text:
         return torch.cat(self.calibration)
 
 
-def read_text(protocol: Protocol, encode: Callable[[str], Tensor], length: int) -> Text:
-    """Encode the texts of a protocol. `length` may be below its sequence_length, for a model with a shorter context.
-
-    Raises ValueError where a text gives less than one window.
-    """
-    digest = hashlib.sha256()
-    test, calibration = [], []
-    for domain in protocol.domains:
-        texts = {split: assets.text(split, domain) for split in assets.SPLITS}
-        for text in texts.values():
-            digest.update(text.encode())
-        ids = encode(texts["test"])
-        calibration.append(encode(texts["calibration"]))
-        if min(len(ids), len(calibration[-1])) < length:
-            raise ValueError(f"the text of {domain} gives {len(ids)} tokens; a window needs {length}")
-        count = min(protocol.test_windows, len(ids) // length)
-        starts = torch.linspace(0, len(ids) - length, count).long()  # windows never overlap: count * length <= len(ids)
-        test.append(ids[starts[:, None] + torch.arange(length)])
-    return Text(torch.cat(test), calibration, digest.hexdigest())
+def _check_length(ids: Tensor, length: int, name: str) -> None:
+    if len(ids) < length:
+        raise ValueError(f"the text of {name} gives {len(ids)} tokens; a window needs {length}")

@@ -31,7 +31,7 @@ from reference_impls.bench.measure import (
     language_metrics,
     pass_metrics,
 )
-from reference_impls.bench.protocol import ADAPTATION, DISTILLATION, SMALL_TRAINING, Protocol, Text, read_text
+from reference_impls.bench.protocol import ADAPTATION, DISTILLATION, SMALL_TRAINING, Protocol, Text
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig
 
@@ -55,7 +55,7 @@ class TrainingBench(Bench):
                 f"{loaded.name} has a context of {loaded.context} tokens; {protocol.label} needs "
                 f"{protocol.sequence_length}"
             )
-        self.text: Text = read_text(protocol, loaded.encode, protocol.sequence_length)
+        self.text = Text(protocol, loaded.encode, protocol.sequence_length)
         self.vocabulary = loaded.model.get_output_embeddings().weight.shape[0]
 
     def batches(self, seed: int, what: str, steps: int) -> Counted:
