@@ -488,9 +488,22 @@ class Survey(Strict):
         return found
 
 
+class FurtherCitations(Strict):
+    """Works that a second witness adds to a citation list; each edge keeps the witness that it came from."""
+
+    witness: Text = Field(description="Where these were read.")
+    cited: list[Key] = Field(min_length=1, description="Keys of references.bib, sorted; none that stands further up.")
+
+
 class CitationList(Strict):
     """The works of references.bib that one work's own reference list names."""
 
     witness: Text = Field(description="Where the list was read.")
     complete: bool = Field(description="true if the whole list was seen, so that a missing edge means something.")
     cited: list[Key] = Field(description="Keys of references.bib, sorted. Empty only where the list was seen whole.")
+    also: list[FurtherCitations] = Field(default_factory=list, description="What other witnesses add to it.")
+
+    @property
+    def all_cited(self) -> list[Key]:
+        """The works that any witness names, sorted."""
+        return sorted({*self.cited, *(key for part in self.also for key in part.cited)})

@@ -14,7 +14,7 @@ from catalog.bibliography import Work
 from catalog.code import LABEL, CodeError, fits
 from catalog.formula import Formula
 from catalog.loading import ALGORITHMS, Catalog
-from catalog.model import Algorithm
+from catalog.model import Algorithm, CitationList
 from catalog.problems import Problem, listed, nearest, shown
 from catalog.reader import KeyPath
 
@@ -155,8 +155,16 @@ def _keys_of_works(catalog: Catalog) -> Iterator[tuple[str, KeyPath, str]]:
     file = f"{catalog.root.name}/citations.yml"
     for citing, record in catalog.citations.items():
         yield file, (citing,), citing
-        for i, key in enumerate(record.cited):
-            yield file, (citing, "cited", i), key
+        for path, part in _citation_parts(record):
+            for i, key in enumerate(part):
+                yield file, (citing, *path, i), key
+
+
+def _citation_parts(record: CitationList) -> Iterator[tuple[KeyPath, list[str]]]:
+    """The list of each witness of a citing work, with its place."""
+    yield ("cited",), record.cited
+    for n, further in enumerate(record.also):
+        yield ("also", n, "cited"), further.cited
 
 
 def _leaves(sections: list[Any], path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
@@ -440,13 +448,19 @@ def citation_lists(catalog: Catalog) -> Iterator[Problem]:
         if not record.cited and not record.complete:
             yield catalog.problem(file, (citing, "cited"), "an empty list that was not seen whole",
                                   expected="at least one key, or `complete: true`")
-        for i, key in enumerate(record.cited):
-            if key == citing:
-                yield catalog.problem(file, (citing, "cited", i), "the work cites itself", value=shown(key),
-                                      expected="other works")
-            if i and key <= record.cited[i - 1]:
-                yield catalog.problem(file, (citing, "cited", i), "out of order or twice", value=shown(key),
-                                      expected="keys in alphabetical order, each once")
+        seen: set[str] = set()
+        for path, part in _citation_parts(record):
+            for i, key in enumerate(part):
+                if key == citing:
+                    yield catalog.problem(file, (citing, *path, i), "the work cites itself", value=shown(key),
+                                          expected="other works")
+                if i and key <= part[i - 1]:
+                    yield catalog.problem(file, (citing, *path, i), "out of order or twice", value=shown(key),
+                                          expected="keys in alphabetical order, each once")
+                elif key in seen:
+                    yield catalog.problem(file, (citing, *path, i), "another witness names it already",
+                                          value=shown(key), expected="only what the lists above lack")
+            seen.update(part)
 
 
 def measurements_belong(catalog: Catalog) -> Iterator[Problem]:

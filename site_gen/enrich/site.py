@@ -145,7 +145,7 @@ def enrich(source: Source) -> Site:
     filings = _filings(catalog)
     entries = _entries(source, filings)
     works = _works(catalog, entries, filings)
-    cited = {key: list(listing.cited) for key, listing in catalog.citations.items()}
+    cited = {key: listing.all_cited for key, listing in catalog.citations.items()}
     graph = citations.build(list(works), cited, {key: work.family for key, work in works.items() if work.family})
     return Site(
         catalog=catalog,
