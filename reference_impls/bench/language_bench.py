@@ -159,9 +159,9 @@ class LanguageBench(Bench):
 def _reads_text(step: Step) -> bool:
     """Whether a method is given calibration text."""
     contract = step.contract
-    return contract.kind == "model" or contract.target == "language" or (
-        contract.kind == "layer" and contract.statistics != "none"
-    )
+    if contract.kind == "layer":
+        return contract.statistics != "none" or step.options.get("activation_granularity") == "tensor-static"
+    return contract.kind == "model" or contract.target == "language"
 
 
 def _size(storage: ModelStorage) -> Metrics:

@@ -1,0 +1,304 @@
+"""The commands that run algorithms: what they print, what they refuse, and what they leave behind."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from compzoo import cli, measuring, recipes
+from compzoo.recipes import Recipe, parse_options, parse_value
+from reference_impls.core.contracts import options_of, training
+
+KEYS = {"algorithm", "options", "protocol", "before", "after", "baseline", "storage", "seconds", "seed", "metrics"}
+RTN = Recipe("rtn", "reference_impls.quantization.rtn:rtn", {"bits": 4, "group_size": 16})
+GPTQ = Recipe(
+    "gptq", "reference_impls.quantization.gptq:gptq", {"bits": 4, "group_size": 16}, {"bits": [2, 4]},
+    ("rtn", {"bits": 4, "group_size": 16}),
+)  # fmt: skip
+WANDA = Recipe("wanda", "reference_impls.pruning.wanda:wanda", {"sparsity": 0.5})
+
+
+def compzoo(*words: str):
+    return CliRunner().invoke(cli.app, list(words))
+
+
+def options(words: str, *entries: Recipe):
+    return parse_options(words.split(), entries, ("--model", "--seed"))
+
+
+def test_help_needs_neither_torch_nor_mkdocs():
+    code = (
+        "import sys; from typer.testing import CliRunner; from compzoo import cli; "
+        "result = CliRunner().invoke(cli.app, ['--help']); assert result.exit_code == 0, result.output; "
+        "assert all(c in result.output for c in ('run', 'compare', 'bench', 'list', 'cite', 'serve')); "
+        "heavy = {'torch', 'transformers', 'mkdocs', 'igraph', 'numpy'} & set(sys.modules); assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_entry_runs_by_its_declared_options():
+    from reference_impls.bench.composition import plan
+
+    files = recipes.entry_files()
+    assert {"rtn", "gptq", "wanda"} <= files.keys()
+    for name in files:
+        entry = recipes.recipe(name)
+        signature = options_of(entry.function())
+        assert {**entry.options, **entry.sweep}.keys() <= signature.keys(), name
+        assert not signature.keys() & {option.removeprefix("--") for option in cli.running.RUN_OPTIONS}, name
+        assert plan(recipes.methods([entry], [{}]))
+        if entry.baseline is not None:
+            assert plan(recipes.baseline_methods([entry], [{}])), name
+
+
+def test_run_prints_one_json_document(small_bench):
+    result = compzoo("run", "gptq", "--bits", "3", "--group-size", "16", "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document.keys() == KEYS
+    assert document["algorithm"] == "gptq"
+    assert document["options"]["bits"] == 3 and document["options"]["group_size"] == 16
+    assert document["baseline"]["algorithm"] == "rtn" and document["baseline"]["options"]["bits"] == 3
+    assert document["storage"].keys() == {"bytes_on_disk", "dense_bytes", "bits_per_weight"}
+    assert 3 < document["storage"]["bits_per_weight"] < 5 and document["seed"] == 0
+    for side in ("before", "after", "baseline"):
+        assert {"perplexity", "kl", "top1_agreement", "bytes_on_disk"} <= document[side].keys()
+
+
+def test_run_shows_a_table(small_bench):
+    result = compzoo("run", "wanda+gptq", "--sparsity", "0.5", "--bits=4", "--group-size=-1", "--seed", "3")
+    assert result.exit_code == 0, result.output
+    for words in ("wanda+gptq", "perplexity", "bytes on disk", "uncompressed", "wanda+rtn", "seed 3"):
+        assert words in result.stdout
+
+
+def test_run_help_lists_the_options_of_the_algorithm():
+    result = compzoo("run", "gptq", "--help")
+    assert result.exit_code == 0
+    assert "--group-size" in result.stdout and "--bits" in result.stdout and "--save" in result.stdout
+
+
+@pytest.mark.parametrize("words, said", [
+    ("run gtpq", "unknown algorithm 'gtpq'; did you mean 'gptq'?"),
+    ("run wanda+gtpq", "did you mean 'gptq'?"),
+    ("run gptq --bit 3", "unknown option of gptq '--bit'; did you mean '--bits'?"),
+    ("run gptq --sed 3", "did you mean '--seed'?"),
+    ("run gptq --bits three", "--bits: 'three' is not a whole number"),
+    ("run gptq --bits", "--bits of gptq needs a value: a whole number"),
+    ("run gptq 3", "unexpected '3'"),
+    ("run --bits 3 gptq", "the algorithm comes first"),
+    ("run gptq --group-size 24", "group_size is 24; it must divide"),
+    ("run gptq+wanda", "put|other order"),
+    ("run albert --share everything", "unknown value of --share 'everything'"),
+    ("run gptq --device gpu", "unknown device 'gpu'"),
+    ("run gptq --model ./no-such-folder", "unknown model './no-such-folder'"),
+    ("run gptq --model digits", "gptq is for language models"),
+    ("compare gptq tome", "do not belong in one table"),
+    ("compare gptq:bits", "options are written option=value"),
+    ("compare gptq:bitz=3", "did you mean '--bits'?"),
+    ("bench", "name the entries to measure, or give --all"),
+    ("bench gtpq", "did you mean 'gptq'?"),
+])  # fmt: skip
+def test_what_cannot_be_done_is_one_sentence_and_exit_code_2(words, said, small_bench):
+    import re
+
+    result = compzoo(*words.split())
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert said in result.stderr or ("|" in said and re.search(said, result.stderr))
+
+
+def test_run_without_an_algorithm_shows_how(small_bench):
+    result = compzoo("run")
+    assert result.exit_code == 2 and "Usage" in result.stdout
+
+
+def test_save_writes_and_refuses_to_write_over(small_bench, tmp_path):
+    folder = tmp_path / "out"
+    result = compzoo("run", "rtn", "--group-size", "16", "--save", str(folder), "--json")
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in folder.iterdir()) == ["packed", "result.json", "transformers"]
+    assert json.loads((folder / "result.json").read_text()) == json.loads(result.stdout)
+    again = compzoo("run", "rtn", "--save", str(folder))
+    assert again.exit_code == 2 and "not empty" in again.stderr
+
+
+def test_compare_is_one_table_in_one_run(small_bench):
+    result = compzoo("compare", "rtn:bits=2,group_size=16", "gptq:bits=2,group-size=16", "wanda+gptq:group_size=-1",
+                     "--json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert [r["algorithm"] for r in document["results"]] == ["rtn", "gptq", "wanda+gptq"]
+    assert document["results"][0]["options"]["group_size"] == 16
+    assert document["results"][0]["kl"] > document["results"][1]["kl"]
+    assert document["before"]["kl"] == 0
+
+
+# Options from the command line
+
+
+def test_spellings_of_options():
+    assert options("--bits 3 --group-size 16", GPTQ) == [{"bits": 3, "group_size": 16}]
+    assert options("--bits=3 --group_size=-1 --activation_bits=none", GPTQ) == [
+        {"bits": 3, "group_size": -1, "activation_bits": None}
+    ]
+    assert options("--bits 3", WANDA, GPTQ) == [{}, {"bits": 3}]
+    assert options("--gptq.bits 3 --rtn.bits 2", RTN, GPTQ) == [{"bits": 2}, {"bits": 3}]
+    assert options("", RTN) == [{}]
+
+
+def test_an_option_of_two_methods_must_say_whose(capsys):
+    with pytest.raises(SystemExit):
+        options("--bits 3", RTN, GPTQ)
+    assert "write --rtn.bits or --gptq.bits" in capsys.readouterr().err
+
+
+@training
+def sample(*, flag: bool = False, names: tuple[str, ...] = ("a",), rate: float = 1.0, maybe: int | None = None):
+    """A function with an option of every kind."""
+
+
+SAMPLE = Recipe("sample", f"{__name__}:sample")
+
+
+@pytest.mark.parametrize("text, name, value", [
+    ("yes", "flag", True), ("false", "flag", False), ("q_proj,v_proj", "names", ("q_proj", "v_proj")),
+    ("1e-3", "rate", 0.001), ("2", "rate", 2.0), ("none", "maybe", None), ("-1", "maybe", -1),
+])  # fmt: skip
+def test_values_get_the_type_of_the_option(text, name, value):
+    found = parse_value(options_of(sample)[name], text)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize("text, name", [("maybe", "flag"), ("nan", "rate"), ("inf", "rate"), ("1.5", "maybe")])
+def test_values_of_another_type_are_refused(text, name):
+    with pytest.raises(SystemExit):
+        parse_value(options_of(sample)[name], text)
+
+
+def test_switches(monkeypatch):
+    monkeypatch.setattr(Recipe, "function", lambda self: sample)
+    assert options("--flag", SAMPLE) == [{"flag": True}]
+    assert options("--no-flag --rate 2", SAMPLE) == [{"flag": False, "rate": 2.0}]
+    assert options("--flag --rate 2", SAMPLE) == [{"flag": True, "rate": 2.0}]
+
+
+def test_the_baseline_follows_what_the_user_gives(monkeypatch):
+    monkeypatch.setattr(recipes, "recipe", lambda name: {"rtn": RTN, "gptq": GPTQ}[name])
+    (baseline,) = recipes.baseline_methods([GPTQ], [{"bits": 3, "damping": 0.1}])
+    assert baseline.id == "rtn" and baseline.given == {"bits": 3, "group_size": 16}
+    pruned, quantized = recipes.baseline_methods([WANDA, GPTQ], [{"sparsity": 0.6}, {}])
+    assert (pruned.id, pruned.given, quantized.id) == ("wanda", {"sparsity": 0.6}, "rtn")
+    # Where the entry means the two to differ, the baseline keeps its own value.
+    other = Recipe("gptq", GPTQ.code, {"bits": 4}, {}, ("gptq", {"bits": 8}))
+    (kept,) = recipes.baseline_methods([other], [{"bits": 3, "damping": 0.1}])
+    assert kept.given == {"bits": 8, "damping": 0.1}
+
+
+# The bench
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often a compressed model was measured."""
+    from reference_impls.bench.language_bench import LanguageBench
+
+    calls: list[tuple] = []
+    original = LanguageBench.measure
+
+    def measure(self, steps, seed):
+        calls.append((steps[0].id, steps[0].options.get("bits"), seed))
+        return original(self, steps, seed)
+
+    monkeypatch.setattr(LanguageBench, "measure", measure)
+    monkeypatch.setattr(recipes, "recipe", lambda name: {"rtn": RTN, "gptq": GPTQ}[name])
+    return calls
+
+
+def test_bench_writes_what_the_catalog_reads(small_bench, counted, tmp_path):
+    from catalog.measurements import read
+
+    state, path = measuring.measure_entry(GPTQ, [0, 1, 2], folder=tmp_path)
+    assert state == "measured" and path == tmp_path / "gptq.json"
+    measurement, problems = read(path)
+    assert problems == []
+    assert [(run.role, run.algorithm, run.options.get("bits")) for run in measurement.runs] == [
+        ("dense", None, None), ("baseline", "rtn", 4), ("declared", "gptq", 4),
+        ("sweep", "gptq", 2), ("sweep", "gptq", 4),
+    ]  # fmt: skip
+    # The declared options are one of the sweep's points: they are measured once.
+    assert counted == [("rtn", 4, 0), ("rtn", 4, 1), ("rtn", 4, 2), ("gptq", 4, 0), ("gptq", 4, 1), ("gptq", 4, 2),
+                       ("gptq", 2, 0), ("gptq", 2, 1), ("gptq", 2, 2)]  # fmt: skip
+    declared = measurement.of_role("declared")[0]
+    kl = [record["kl"] for record in declared.seeds]
+    assert [record["seed"] for record in declared.seeds] == [0, 1, 2] and len(set(kl)) == 3
+    assert declared.median["kl"] == sorted(kl)[1] and declared.min["kl"] == min(kl) and declared.max["kl"] == max(kl)
+    assert list(measurement.metrics)[0] == "perplexity" and measurement.protocol.varies
+    assert not list((tmp_path / "cache").rglob("*.json"))
+
+
+def test_bench_passes_over_what_is_up_to_date(small_bench, counted, tmp_path, monkeypatch):
+    measuring.measure_entry(RTN, [0], folder=tmp_path)
+    assert measuring.measure_entry(RTN, [0], folder=tmp_path)[0] == "up to date" and len(counted) == 1
+    for changed in (
+        lambda: measuring.measure_entry(RTN, [0], folder=tmp_path, force=True),
+        lambda: measuring.measure_entry(RTN, [0, 1], folder=tmp_path),
+        lambda: measuring.measure_entry(Recipe("rtn", RTN.code, {"bits": 2, "group_size": 16}), [0], folder=tmp_path),
+    ):
+        before = len(counted)
+        assert changed()[0] == "measured" and len(counted) > before
+    measuring.measure_entry(RTN, [0], folder=tmp_path)
+    monkeypatch.setattr(measuring, "code_hash", lambda code: "0" * 64)
+    assert measuring.measure_entry(RTN, [0], folder=tmp_path)[0] == "measured"
+    (tmp_path / "rtn.json").write_text("{")
+    assert measuring.measure_entry(RTN, [0], folder=tmp_path)[0] == "measured"
+
+
+def test_bench_goes_on_where_it_was_interrupted(small_bench, counted, tmp_path, monkeypatch):
+    from reference_impls.bench.language_bench import LanguageBench
+
+    measure = LanguageBench.measure
+
+    def interrupted(self, steps, seed):
+        if len(counted) == 2:
+            raise KeyboardInterrupt
+        return measure(self, steps, seed)
+
+    monkeypatch.setattr(LanguageBench, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measuring.measure_entry(RTN, [0, 1, 2], folder=tmp_path)
+    assert not (tmp_path / "rtn.json").exists()
+    monkeypatch.setattr(LanguageBench, "measure", measure)
+    first = list(counted)
+    measuring.measure_entry(RTN, [0, 1, 2], folder=tmp_path)
+    assert first == [("rtn", 4, 0), ("rtn", 4, 1)] and counted[2:] == [("rtn", 4, 2)]
+    assert len(json.loads((tmp_path / "rtn.json").read_text())["runs"][1]["seeds"]) == 3
+
+
+def test_an_unfinished_measurement_of_other_code_is_forgotten(small_bench, counted, tmp_path, monkeypatch):
+    partial = measuring.Partial("rtn", {"code_hash": "old"})
+    partial.put("key", {"kl": 1.0})
+    assert measuring.Partial("rtn", {"code_hash": "old"}).get("key") == {"kl": 1.0}
+    assert measuring.Partial("rtn", {"code_hash": "new"}).get("key") is None
+    assert measuring.Partial("rtn", {"code_hash": "old"}, fresh=True).get("key") is None
+
+
+def test_atomic_writing_leaves_the_old_file_or_the_new_one(tmp_path, monkeypatch):
+    path = tmp_path / "file.json"
+    measuring.write_atomically(path, "old")
+
+    def interrupted(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(path), "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measuring.write_atomically(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_spread_passes_over_what_a_metric_lacks():
+    found = measuring.spread([{"seed": 0, "a": 1.0, "b": None}, {"seed": 1, "a": 3.0, "b": None}])
+    assert found == {"median": {"a": 2.0, "b": None}, "min": {"a": 1.0, "b": None}, "max": {"a": 3.0, "b": None}}
