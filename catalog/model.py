@@ -49,10 +49,9 @@ class Term:
         return handler(schema) | {"x-vocabulary": self.facet}
 
     def _check(self, value: str, info: ValidationInfo) -> str:
-        vocabulary = (info.context or {}).get("vocabulary")
-        if vocabulary is not None and value not in vocabulary[self.facet].values:
-            known = vocabulary[self.facet].values
-            raise fault("not a value of this field", listed(known), nearest(value, known))
+        facet = (info.context or {}).get("vocabulary", {}).get(self.facet)  # a facet that is missing is reported once
+        if facet is not None and value not in facet.values:
+            raise fault("not a value of this field", listed(facet.values), nearest(value, facet.values))
         return value
 
 

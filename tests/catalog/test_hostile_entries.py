@@ -140,6 +140,18 @@ CASES = {
                                    "facts.uses_gradients", "false", "true, as `training` is full", None),
     "a fact twice": ("compresses: [weights]", "compresses: [weights, weights]", "compresses",
                      "facts.compresses[1]", "'weights'", "each value once", None),
+    "not-applicable beside values": ("granularity: [group, channel]", "granularity: [group, not-applicable]",
+                                     "granularity", "facts.granularity", "not-applicable", "either it or the others", None),
+    "name as alias": ("aliases: [First Method]", "aliases: [ALPHA]", "aliases",
+                      "aliases[0]", "'ALPHA'", "each name once", None),
+    "source of a claim that is not there": ("source: {work: first2020one, place", "source: {work: frist2020one, place",
+                                            "frist2020one", "strengths[1].source.work", "'frist2020one'",
+                                            "a key of references.bib", "first2020one"),
+    "source of a number that is not there": ("source: {work: third2022three", "source: {work: thrid2022three",
+                                             "thrid2022three", "reported[0].source.work", "'thrid2022three'",
+                                             "a key of references.bib", "third2022three"),
+    "reading that is not there": ("further_reading: [third2022three]", "further_reading: [second2021tow]", "further",
+                                  "further_reading[0]", "'second2021tow'", "a key of references.bib", "second2021two"),
     "tab": ("plain: Short", "plain:\tShort", "plain:", "", "'\\t'", "spaces", None),
     "anchor": ("plain: Short", "plain: &x Short", "plain:", "", "&x", "without an anchor", None),
 }  # fmt: skip
@@ -187,6 +199,32 @@ def test_alias_of_another_entry(zoo) -> None:
     assert "`alpha` (catalog/algorithms/quantization/alpha.yml)" in problem.message
 
 
+def test_entry_with_a_doubled_key_is_not_handed_out(zoo) -> None:
+    zoo.edit(zoo.beta, "plain: Short", "plain: Other.\nplain: Short")
+    catalog, problems = zoo.read()
+    assert [problem.message for problem in problems] == ["the key stands twice"]
+    assert list(catalog.algorithms) == ["alpha"]
+
+
+def test_taxonomy_and_vocabulary_lead_somewhere(zoo) -> None:
+    taxonomy, vocabulary = zoo.root / "taxonomy.yml", zoo.root / "vocabulary.yml"
+    zoo.edit(taxonomy, "node: quantization/granularity", "node: quantization/granularty")
+    zoo.edit(taxonomy, "examples: [third2022three]", "examples: [third2022tree]")
+    zoo.edit(vocabulary, "scale:\n", "scales:\n")
+    problems = {(problem.file.split("/")[-1], problem.line): problem for problem in zoo.problems}
+    assert problems["taxonomy.yml", zoo.line(taxonomy, "granularty")].nearest == "quantization/granularity"
+    assert problems["taxonomy.yml", zoo.line(taxonomy, "third2022tree")].nearest == "third2022three"
+    assert problems["vocabulary.yml", zoo.line(vocabulary, "scales:")].nearest == "scale"
+    assert any(problem.message == "the facet `scale` is missing" for problem in problems.values())
+
+
+def test_empty_citation_list_only_where_it_was_seen_whole(zoo) -> None:
+    (zoo.root / "citations.yml").write_text("first2020one: {witness: PDF, complete: true, cited: []}\n")
+    assert zoo.problems == []
+    (zoo.root / "citations.yml").write_text("first2020one: {witness: PDF, complete: false, cited: []}\n")
+    assert zoo.only_problem().key == "first2020one.cited"
+
+
 def test_two_entries_with_one_paper_name_both_files(zoo) -> None:
     zoo.edit(zoo.beta, "paper: second2021two", "paper: first2020one")
     zoo.edit(zoo.beta, 'introduced: "2021"', 'introduced: "2020"')
@@ -211,6 +249,12 @@ def test_circle_of_builds_on(zoo, length: int) -> None:
     circle = "alpha -> beta -> alpha" if length == 2 else "alpha -> beta -> delta -> alpha"
     assert problems[0].value == circle
     assert problems[0].key == "relations[0]"
+
+
+def test_circle_of_supersedes(zoo) -> None:
+    zoo.edit(zoo.alpha, "type: builds_on", "type: supersedes")
+    zoo.edit(zoo.beta, "{type: builds_on, target: third2022three", "{type: supersedes, target: alpha")
+    assert zoo.only_problem().value == "alpha -> beta -> alpha"
 
 
 def test_the_same_relation_from_both_sides(zoo) -> None:
