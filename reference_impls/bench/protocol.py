@@ -81,7 +81,7 @@ ADAPTATION = Protocol(
     domains=("python-code",),
     sequence_length=256,
     test_windows=64,
-    training=Training(steps=150, batch=8, length=256),
+    training=Training(steps=60, batch=8, length=256),
 )
 DISTILLATION = Protocol(
     name="distillation",
@@ -90,7 +90,7 @@ DISTILLATION = Protocol(
     domains=assets.TRAINING_DOMAINS,
     sequence_length=256,
     test_windows=16,
-    training=Training(steps=400, batch=8, length=128),
+    training=Training(steps=250, batch=8, length=128),
 )
 SMALL_TRAINING = Protocol(
     name="small-training",
@@ -99,7 +99,7 @@ SMALL_TRAINING = Protocol(
     domains=assets.TRAINING_DOMAINS,
     sequence_length=128,
     test_windows=32,
-    training=Training(steps=400, batch=8, length=128),
+    training=Training(steps=200, batch=8, length=128),
 )
 DIGITS = Protocol(name="digits", version=1, varies="nothing: one model, one set of images, no draw")
 
