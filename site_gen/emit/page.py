@@ -113,7 +113,7 @@ class Page:
             return "none"
         if isinstance(value, bool):
             return "true" if value else "false"
-        return ", ".join(value) if isinstance(value, list) else str(value)
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
     def number(self, value: float, metric: Metric) -> str:
         """A measured value with as many digits as a reader can use."""

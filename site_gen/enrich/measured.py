@@ -88,6 +88,8 @@ def view(measurement: Any, stale: bool) -> Measured:
         key: Metric(key, value["label"], value["better"], value["unit"])
         for key, value in data["metrics"].items()
     }
+    shown = {key for run in data["runs"] for key, value in run["median"].items() if value is not None}
+    found = {key: metric for key, metric in found.items() if key in shown}
     metrics = [found[key] for key in ORDER if key in found] + [m for key, m in found.items() if key not in ORDER]
     rows = [_row(run, found) for run in data["runs"]]
     plain = [row for row in rows if row.role != "sweep"]
