@@ -367,14 +367,3 @@ def canonical(works: dict[str, Work]) -> str:
 def library(text: str) -> Library:
     """What bibtexparser itself makes of a text: for checks that a record reads back."""
     return Splitter(text).split()
-
-
-if __name__ == "__main__":  # writes the project's references.bib in its canonical form
-    file = Path(__file__).resolve().parent / "references.bib"
-    found, faults = read(file, "catalog/references.bib")
-    for fault in faults:
-        print(fault)
-    if faults:
-        raise SystemExit(1)
-    file.write_text(canonical(found), encoding="utf-8")
-    print(f"{len(found)} works, sorted and in canonical form")

@@ -1,6 +1,6 @@
 """The JSON Schema of an entry, generated from the model and the vocabulary, for editors.
 
-`python -m catalog.schema` writes catalog/schema/algorithm.schema.json; a test proves that it is the committed one.
+`python -m catalog.tidy` writes catalog/schema/algorithm.schema.json; a test proves that it is the committed one.
 """
 
 from __future__ import annotations
@@ -62,11 +62,3 @@ def generate(vocabulary: dict[str, Facet]) -> dict[str, Any]:
 def text(vocabulary: dict[str, Facet]) -> str:
     """The schema as it is committed."""
     return json.dumps(generate(vocabulary), indent=2, ensure_ascii=False) + "\n"
-
-
-if __name__ == "__main__":
-    from catalog import check
-
-    FILE.parent.mkdir(exist_ok=True)
-    FILE.write_text(text(check()[0].vocabulary), encoding="utf-8")
-    print(f"wrote {FILE.relative_to(Path.cwd()) if FILE.is_relative_to(Path.cwd()) else FILE}")

@@ -19,7 +19,7 @@ def works(real):
 
 def test_real_file_is_canonical(works, real) -> None:
     text = (real / "references.bib").read_text(encoding="utf-8")
-    assert canonical(works) == text, "run `python -m catalog.bibliography`"
+    assert canonical(works) == text, "run `python -m catalog.tidy`"
 
 
 def test_keys_never_change(works, real) -> None:

@@ -45,7 +45,7 @@ def test_taxonomy(catalog: Catalog) -> None:
 
 
 def test_schema_is_the_committed_one(catalog: Catalog) -> None:
-    assert FILE.read_text(encoding="utf-8") == text(catalog.vocabulary), "run `python -m catalog.schema`"
+    assert FILE.read_text(encoding="utf-8") == text(catalog.vocabulary), "run `python -m catalog.tidy`"
 
 
 def test_schema_carries_the_vocabulary(catalog: Catalog) -> None:
