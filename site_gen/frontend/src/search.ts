@@ -17,7 +17,7 @@ interface Document {
 interface SearchFile {
   schema: number;
   fields: Record<string, number>; // name of a field -> its weight
-  synonyms: Record<string, string[]>; // a word or phrase -> phrases that mean the same
+  synonyms: Record<string, string[]>; // a phrase -> the other phrases that mean the same
   documents: Document[];
 }
 
@@ -28,17 +28,28 @@ interface Hit {
 
 const SHOWN = 12;
 
-/** Words of a text: lower case, accents and hyphens gone, 4-bit and 4 bit and 4bit alike. */
+// Words that say nothing about a method, unless a phrase that has a meaning of its own holds them ("no training").
+const STOP = new Set(
+  (
+    "a an and are as at be by do does for from has have how i in into is it its me method methods model models of on " +
+    "or that the their this to use uses using via which with algorithm algorithms compress compression technique no " +
+    "without not"
+  ).split(" "),
+);
+const LOOSE = 0.25; // how much a single word of a phrase counts beside the phrase
+
+/** Words of a text in their plain form, as catalog.search has them: 4-bit and 4bit, 2:4 and 2 : 4 are alike. */
 export function words(text: string): string[] {
-  return text
+  const plain = text
     .toLowerCase()
     .normalize("NFKD")
     .replace(/[\u0300-\u036f]/g, "")
     .replace(/(\d)[\s-]*bits?\b/g, "$1bit")
-    .replace(/(\d)\s*:\s*(\d)/g, "$1of$2")
+    .replace(/\b(\d+|n)\s*:\s*(\d+|m)\b/g, "$1of$2")
     .replace(/is(e|ed|es|ing|ation|ations)\b/g, "iz$1")
-    .split(/[^a-z0-9]+/)
-    .filter(Boolean);
+    .replace(/\b(neighb|behavi|col)our/g, "$1or")
+    .replace(/\bmodelling\b/g, "modeling");
+  return plain.match(/[a-z0-9]+/g) ?? [];
 }
 
 /** The word with each pair of neighbouring letters swapped: the commonest typing slip, which counts as two edits. */
@@ -50,56 +61,101 @@ function swaps(word: string): string[] {
   return out;
 }
 
+interface Phrase {
+  meaning: string; // a term of its own, which begins with "="
+  start: number;
+  length: number;
+}
+
 export class Searcher {
   private readonly engine: MiniSearch<Document>;
   private readonly byId = new Map<string, Document>();
   private readonly known = new Set<string>();
-  private readonly synonyms: [string, string[]][];
+  private readonly meanings = new Map<string, string>();
+  private longest = 1;
 
   constructor(private readonly file: SearchFile) {
-    const fields = Object.keys(file.fields);
-    this.engine = new MiniSearch<Document>({ fields, idField: "id", tokenize: words, processTerm: (term) => term });
-    this.engine.addAll(file.documents);
-    for (const document of file.documents) {
-      this.byId.set(document.id, document);
-      for (const field of fields) for (const word of words(document[field] ?? "")) this.known.add(word);
+    for (const [phrase, others] of Object.entries(file.synonyms)) {
+      const forms = [phrase, ...others].map((form) => words(form).join(" "));
+      this.meanings.set(forms[0], `=${[...forms].sort()[0]}`);
+      this.longest = Math.max(this.longest, words(phrase).length);
     }
-    this.synonyms = Object.entries(file.synonyms).map(([phrase, others]) => [words(phrase).join(" "), others]);
+    const fields = Object.keys(file.fields);
+    this.engine = new MiniSearch<Document>({
+      fields,
+      idField: "id",
+      tokenize: (text) => {
+        const tokens = words(text);
+        for (const token of tokens) this.known.add(token);
+        return [...tokens, ...this.phrases(tokens).map((phrase) => phrase.meaning)];
+      },
+      processTerm: (term) => term,
+    });
+    this.engine.addAll(file.documents);
+    for (const document of file.documents) this.byId.set(document.id, document);
   }
 
-  private variants(query: string): string[] {
-    const plain = words(query);
-    const repaired = plain.map((word) => (this.known.has(word) ? word : (swaps(word).find((w) => this.known.has(w)) ?? word)));
-    const line = ` ${repaired.join(" ")} `;
-    const out = new Set([repaired.join(" ")]);
-    for (const [phrase, others] of this.synonyms) {
-      if (!line.includes(` ${phrase} `)) continue;
-      for (const other of others) out.add(line.replace(` ${phrase} `, ` ${words(other).join(" ")} `).trim());
+  /** The meanings of phrases in a text, longest first and without overlaps. */
+  private phrases(tokens: string[]): Phrase[] {
+    const found: Phrase[] = [];
+    for (let start = 0; start < tokens.length; start += 1) {
+      for (let length = Math.min(this.longest, tokens.length - start); length > 0; length -= 1) {
+        const meaning = this.meanings.get(tokens.slice(start, start + length).join(" "));
+        if (!meaning) continue;
+        found.push({ meaning, start, length });
+        start += length - 1;
+        break;
+      }
     }
-    return [...out].filter(Boolean);
+    return found;
+  }
+
+  /** A query as units, each a set of terms of which one has to be met; a term has a weight. */
+  private units(query: string): Map<string, number>[] {
+    const tokens = words(query).map((word) =>
+      this.known.has(word) ? word : (swaps(word).find((swapped) => this.known.has(swapped)) ?? word),
+    );
+    const units: Map<string, number>[] = [];
+    const phrases = new Map(this.phrases(tokens).map((phrase) => [phrase.start, phrase]));
+    for (let i = 0; i < tokens.length; i += 1) {
+      const phrase = phrases.get(i);
+      if (phrase) {
+        const spoken = tokens.slice(i, i + phrase.length).filter((token) => !STOP.has(token));
+        const unit = new Map(spoken.map((token) => [token, LOOSE / spoken.length]));
+        units.push(unit.set(phrase.meaning, 1));
+        i += phrase.length - 1;
+      } else if (!STOP.has(tokens[i])) units.push(new Map([[tokens[i], 1]]));
+    }
+    return units.length ? units : tokens.map((token) => new Map([[token, 1]]));
   }
 
   search(query: string, limit = SHOWN): Hit[] {
-    const best = new Map<string, number>();
-    const options = {
-      boost: this.file.fields,
-      prefix: (term: string) => term.length > 1,
-      fuzzy: (term: string) => (term.length > 3 && !/\d/.test(term) ? 0.25 : false),
-      weights: { fuzzy: 0.35, prefix: 0.6 },
-    };
-    for (const variant of this.variants(query)) {
-      const results: SearchResult[] = this.engine.search(variant, options);
-      const terms = new Set(variant.split(" ")).size;
-      for (const result of results) {
-        // A document that answers every word stands above one that repeats a single word often.
-        const score = result.score * (new Set(result.queryTerms).size / terms) ** 2;
-        best.set(result.id, Math.max(score, best.get(result.id) ?? 0));
-      }
+    const units = this.units(query);
+    const weights = new Map<string, number>();
+    for (const unit of units) {
+      for (const [term, weight] of unit) weights.set(term, Math.max(weight, weights.get(term) ?? 0));
     }
-    return [...best]
-      .sort((a, b) => b[1] - a[1])
-      .slice(0, limit)
-      .map(([id, score]) => ({ document: this.byId.get(id)!, score }));
+    const meaning = (term: string) => term.startsWith("=");
+    const results: SearchResult[] = this.engine.search([...weights.keys()].join("\n"), {
+      boost: this.file.fields,
+      tokenize: (text) => text.split("\n"),
+      boostTerm: (term) => weights.get(term) ?? 1,
+      prefix: (term) => term.length > 1 && !meaning(term),
+      fuzzy: (term) => (term.length > 3 && !this.known.has(term) && !/\d/.test(term) && !meaning(term) ? 0.25 : false),
+      weights: { fuzzy: 0.35, prefix: 0.6 },
+    });
+    return results
+      .map((result) => {
+        const met = new Set(result.queryTerms);
+        const answered = units.reduce((sum, unit) => {
+          const best = [...unit].filter(([term]) => met.has(term)).map(([, weight]) => weight);
+          return sum + Math.max(0, ...best);
+        }, 0);
+        // A document that answers every word stands above one that repeats a single word often.
+        return { document: this.byId.get(result.id)!, score: result.score * (answered / units.length) ** 3 };
+      })
+      .sort((a, b) => b.score - a.score)
+      .slice(0, limit);
   }
 }
 
@@ -176,6 +232,7 @@ class SearchDialog {
       : hits.length
         ? ""
         : `Nothing found for “${asked}”. Fewer or other words may help.`;
+    this.dialog.dataset.asked = asked;
   }
 
   private row(hit: Hit, i: number): HTMLElement {
