@@ -21,14 +21,15 @@ read and a source lacks, are reported as conflicts.
 Cited works are matched by DOI or arXiv id. An exact title with the same year is shown for confirmation, no more.
 
 Facts about the APIs, with their sources:
-- OpenAlex, developers.openalex.org: works at /works, one work at /works/doi:10... (guides/get; free of charge), lists by
-  `filter=doi:A|B` or `filter=ids.openalex:W1|W2` (guides/filtering; docs.openalex.org, "Filter works"; up to 100
-  values), `per_page` 1 to 100 with `page` (guides/page-through-results; cursors need a key), `select`, the fields of a
-  work (api-reference/works: `referenced_works` are OpenAlex ids, `locations[].landing_page_url` holds the arXiv
-  address), errors (api-reference/errors: 301 merged work, 403 and 429 too many requests), `api_key`
-  (api-reference/authentication: wanted since 2026-02-13, a small daily allowance without), `mailto` (docs.openalex.org,
-  "Rate limits and authentication"). arXiv registers its ids as DOIs, 10.48550/arXiv.ID. A preprint that was merged into
-  its journal version is found under its arXiv DOI only when asked for alone (release notes of paperus 0.1.5).
+- OpenAlex, developers.openalex.org: works at /works, one work at /works/doi:10... (guides/get; free of charge), lists
+  by `filter=doi:A|B` or `filter=ids.openalex:W1|W2` (guides/filtering; docs.openalex.org, "Filter works"), `per_page` 1
+  to 100 with `page` (guides/page-through-results), `select`, the fields of a work (api-reference/works:
+  `referenced_works` are OpenAlex ids, `locations[].landing_page_url` holds the arXiv address), errors
+  (api-reference/errors: 301 merged work, 403 and 429 too many requests), `api_key` (api-reference/authentication:
+  wanted since 2026-02-13, a small daily allowance without), `mailto` (docs.openalex.org, "Rate limits and
+  authentication"). That a filter takes 100 values is the limit that public clients use; the old pages say 50, which is
+  kept for DOIs because they are long. arXiv registers its ids as DOIs, 10.48550/arXiv.ID. A preprint that was merged
+  into its journal version is found under its arXiv DOI only when asked for alone (release notes of paperus 0.1.5).
 - Semantic Scholar, api.semanticscholar.org/api-docs/graph: /graph/v1/paper/{id}/references with `fields`, `offset`,
   `limit` up to 1000; {offset, next, data: [{citedPaper}]}, no `next` on the last page; ids ARXIV:... and DOI:...;
   `externalIds` with DOI and ArXiv; 404 for an unknown id; key in the header x-api-key, one request a second with a key,

@@ -33,18 +33,24 @@ class Answers:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._store = sqlite3.connect(self.path, isolation_level=None)
+            # Safe against a crash, and without a wait for the disk after each answer.
+            self._store.execute("PRAGMA journal_mode = WAL")
+            self._store.execute("PRAGMA synchronous = NORMAL")
             self._store.execute(
                 "CREATE TABLE IF NOT EXISTS answers"
                 " (source TEXT, asked TEXT, day TEXT, data TEXT, PRIMARY KEY (source, asked)) WITHOUT ROWID"
             )
         except (OSError, sqlite3.Error) as error:
-            raise RefreshError(f"{self.path} cannot be used ({error}); delete it and try again") from error
+            raise self._unusable(error) from error
 
     def get(self, source: str, asked: str) -> Answer | None:
         """The answer to `asked`, if there is one that is young enough."""
-        row = self._store.execute(
-            "SELECT day, data FROM answers WHERE source = ? AND asked = ?", (source, asked)
-        ).fetchone()
+        try:
+            row = self._store.execute(
+                "SELECT day, data FROM answers WHERE source = ? AND asked = ?", (source, asked)
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
         if row is None:
             return None
         day = date.fromisoformat(row[0])
@@ -54,9 +60,15 @@ class Answers:
         """Keep answers of today, all of them or none."""
         day = self.today.isoformat()
         rows = [(source, asked, day, json.dumps(data)) for asked, data in answers.items()]
-        with self._store:
-            self._store.execute("BEGIN")
-            self._store.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", rows)
+        try:
+            with self._store:
+                self._store.execute("BEGIN")
+                self._store.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            raise self._unusable(error) from error
 
     def close(self) -> None:
         self._store.close()
+
+    def _unusable(self, error: Exception) -> RefreshError:
+        return RefreshError(f"{self.path} cannot be used ({error}); if it is broken, delete it")

@@ -1,4 +1,4 @@
-"""DOI and arXiv ids in one spelling, `doi:10.1145/3005348` and `arxiv:2210.17323`, so that equal ids are equal texts."""
+"""DOI and arXiv ids in one spelling each, `doi:10.1145/3005348` and `arxiv:2210.17323`: equal ids are equal texts."""
 
 from __future__ import annotations
 

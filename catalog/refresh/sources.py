@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from catalog.bibliography import Work
 from catalog.refresh import identifiers
@@ -23,7 +23,7 @@ from catalog.refresh.client import Client, NoAnswer, Refused
 
 MANY_REFERENCES = 10_000  # no paper has more; an answer that has is nonsense
 FAULTS_IN_A_ROW = 3  # after so many requests without a proper answer the source is left alone
-Shape = TypeVar("Shape")
+Shape = TypeVar("Shape", bound=BaseModel)
 State = Literal["listed", "empty", "withheld", "unknown"]
 
 
@@ -97,7 +97,7 @@ class Source(ABC):
         """A checked answer, or None for 404. Raises NoAnswer, or Refused if there were too many of those in a row."""
         try:
             data = self.client.get(path, **query)
-            answer = None if data is None else TypeAdapter(shape).validate_python(data)
+            answer = None if data is None else shape.model_validate(data)
         except (NoAnswer, ValidationError) as error:
             reason = str(error) if isinstance(error, NoAnswer) else _malformed(error)
             self._in_a_row += 1
@@ -114,7 +114,7 @@ class Source(ABC):
         if answer is None:
             return None
         try:
-            return answer, TypeAdapter(shape).validate_python(answer.data)
+            return answer, shape.model_validate(answer.data)
         except ValidationError:
             return None
 
@@ -319,14 +319,14 @@ def _doi(name: str) -> str:
 
 
 def _record(work: _Work) -> Record:
+    ids = {identifiers.doi(work.doi)} if work.doi else set()
+    # Of the addresses only those at arXiv count: one with another DOI is another version, a copy or a mistake.
     addresses = [url for place in work.locations or () for url in (place.landing_page_url, place.pdf_url) if url]
-    ids = [identifiers.doi(url) or identifiers.arxiv(url) for url in ([work.doi] if work.doi else []) + addresses]
-    # An address with another DOI is another version, a copy or a mistake: of addresses only those at arXiv count.
-    own = {name for name in ids[: 1 if work.doi else 0] + [name for name in ids if name and name.startswith("arxiv:")]
-           if name}
+    names = [identifiers.doi(url) or identifiers.arxiv(url) for url in addresses]
+    ids |= {name for name in names if name and name.startswith("arxiv:")}
     references = work.referenced_works
     return Record(
-        openalex=work.id.rpartition("/")[2], ids=sorted(own), title=work.title, year=work.publication_year,
+        openalex=work.id.rpartition("/")[2], ids=sorted(ids - {None}), title=work.title, year=work.publication_year,
         references=None if references is None else list(dict.fromkeys(url.rpartition("/")[2] for url in references)),
     )  # fmt: skip
 
@@ -415,6 +415,8 @@ class SemanticScholar(Source):
             while offset is not None:
                 page = self._ask(_References, path, fields="title,year,externalIds", limit=self.LIMIT, offset=offset)
                 if page is None:
+                    if items:
+                        raise NoAnswer("HTTP 404 for a further page")
                     state, offset = "unknown", None
                 elif page.data is None:
                     state, offset = "withheld", None
