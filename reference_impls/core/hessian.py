@@ -19,9 +19,12 @@ def inverse_cholesky(hessian: Tensor, damping: float = 0.01) -> Tensor:
     diagonal = damped.diagonal()
     diagonal += damping * diagonal.mean()
     lower, failed = torch.linalg.cholesky_ex(damped)
+    if not failed:
+        # A Hessian that is almost singular passes the first factorization and fails the second.
+        upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
     if failed:
         raise ValueError(
             f"the Hessian of the layer's inputs is not positive definite at damping {damping}; "
             "use more calibration inputs or a larger damping"
         )
-    return torch.linalg.cholesky(torch.cholesky_inverse(lower), upper=True)
+    return upper

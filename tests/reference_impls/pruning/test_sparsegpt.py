@@ -48,7 +48,7 @@ def ours(weight, x, *, sparsity=0.5, pattern="unstructured", block_size=16, damp
     return prune_columns(weight, U, sparsity, pattern, block_size, keep)
 
 
-@pytest.mark.parametrize(("sparsity", "block"), [(0.3, 16), (0.5, 8), (0.5, 32), (0.7, 16), (0.5, 20)])
+@pytest.mark.parametrize(("sparsity", "block"), [(0.3, 16), (0.5, 8), (0.5, 32), (0.7, 16), (0.5, 20), (0.5, 31)])
 def test_mask_and_update_equal_a_float64_twin(layer_problem, sparsity, block):
     weight, x, _ = layer_problem(columns=32, rows=12)
     W, M = twin(weight, x, share=sparsity, block=block)
@@ -134,6 +134,29 @@ def test_inputs_without_structure_leave_nothing_to_gain(layer_problem):
     stored = sparsegpt(weight, inputs, sparsity=0.6, block_size=64)
     assert torch.equal(stored.mask(), by_size.mask())
     torch.testing.assert_close(stored.dense(), by_size.dense(), rtol=1e-3, atol=0)
+
+
+def test_nearly_equal_inputs_are_solved_in_double_precision(layer_problem):
+    weight, x, _ = layer_problem(columns=32, rows=12)
+    x[:, 9] = x[:, 3] + x[:, 9] * 2.0**-8    # in float32 the second moment is singular
+    W, M = twin(weight, x, share=0.5, damping=0.0)
+    stored = sparsegpt(weight, LayerInputs.of(x), block_size=16, damping=0.0)
+    assert torch.equal(stored.mask(), M)
+    torch.testing.assert_close(stored.dense().double(), W, rtol=2e-3, atol=2e-3)
+
+
+def test_an_almost_singular_hessian_is_solved_or_refused_in_words(layer_problem):
+    _, x, _ = layer_problem(columns=32)
+    refused = 0
+    for exponent in range(16, 32):
+        double = x.double()
+        double[:, 9] = double[:, 3] + double[:, 9] * 2.0**-exponent
+        try:
+            assert torch.isfinite(inverse_cholesky(LayerInputs.of(double).hessian(), 0.0)).all()
+        except ValueError as problem:
+            assert "not positive definite at damping 0.0" in str(problem)
+            refused += 1
+    assert 0 < refused < 16
 
 
 def test_sparsity_zero_returns_the_input(layer_problem):
