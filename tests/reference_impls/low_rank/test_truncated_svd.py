@@ -55,7 +55,8 @@ def test_what_is_stored_is_the_product_up_to_16_bit():
 
 @pytest.mark.parametrize(
     ("shape", "ratio", "rank"),
-    [((128, 128), 0.5, 32), ((128, 256), 0.5, 42), ((128, 256), 1.0, 85), ((10, 90), 0.9, 8), ((12, 12), 1 / 3, 2)],
+    [((128, 128), 0.5, 32), ((128, 256), 0.5, 42), ((128, 256), 1.0, 85), ((10, 90), 0.9, 8), ((12, 12), 1 / 3, 2),
+     ((12, 15), 0.6, 4)],    # 0.6 * 12 * 15 / 27 is 3.9999999999999996 in floating point
 )
 def test_ratio_sets_the_largest_rank_that_fits(shape, ratio, rank):
     stored = truncated_svd(matrix(*shape, dtype=torch.float32), None, parameter_ratio=ratio)

@@ -75,6 +75,17 @@ def test_scaling_the_layer_changes_nothing_and_scaling_a_channel_does():
     assert not torch.equal(mask, magnitude_pruning(weight * scale, None, sparsity=0.5).mask())
 
 
+def test_what_16_bit_would_confuse_is_told_apart():
+    weight = 1 + torch.randperm(64, generator=torch.Generator().manual_seed(1)).reshape(4, 16) * 2.0**-14
+    mask = magnitude_pruning(weight, None, sparsity=0.5).mask()
+    assert weight[mask].min() > weight[~mask].max()
+
+
+def test_of_equal_weights_the_earlier_go():
+    assert magnitude_pruning(torch.ones(1, 4), None, sparsity=0.5).mask().tolist() == [[False, False, True, True]]
+    assert magnitude_pruning(torch.ones(1, 4), None, pattern="2:4").mask().tolist() == [[False, False, True, True]]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

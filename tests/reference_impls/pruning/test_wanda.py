@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from reference_impls.core.calibration import LayerInputs
+from reference_impls.core.storage import SemiSparseWeight
 from reference_impls.pruning.magnitude_pruning import magnitude_pruning
 from reference_impls.pruning.wanda import wanda
 
@@ -22,7 +23,9 @@ def test_equals_a_ranking_of_every_row_by_brute_force(layer_problem, sparsity):
 def test_pattern_equals_a_ranking_of_every_m_by_brute_force(layer_problem, pattern):
     weight, x, _ = layer_problem()
     n, m = map(int, pattern.split(":"))
-    mask = wanda(weight, LayerInputs.of(x), sparsity=1 - n / m, pattern=pattern).mask()
+    stored = wanda(weight, LayerInputs.of(x), sparsity=1 - n / m, pattern=pattern)
+    mask = stored.mask()
+    assert isinstance(stored, SemiSparseWeight)    # not a bitmask: the pattern is what hardware reads
     score = weight.double().abs() * x.double().square().sum(0).sqrt()
     for row, kept in zip(score, mask, strict=True):
         for start in range(0, 64, m):
@@ -88,6 +91,12 @@ def test_output_error_is_below_that_of_magnitude(layer_problem, output_error):
             by_size = magnitude_pruning(weight, None, comparison_group="row", **options).dense()
             assert output_error(x, weight, ours) < output_error(x, weight, by_size)
             assert output_error(fresh, weight, ours) < output_error(fresh, weight, by_size)
+
+
+def test_what_16_bit_would_confuse_is_told_apart():
+    norms = 1 + torch.randperm(16, generator=torch.Generator().manual_seed(1)) * 2.0**-14
+    mask = wanda(torch.ones(2, 16), LayerInputs.of(norms[None]), sparsity=0.5).mask()
+    assert torch.equal(mask, (norms > norms.median()).expand(2, 16))
 
 
 def test_an_input_that_never_occurs_is_dropped_first():

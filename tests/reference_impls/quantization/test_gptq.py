@@ -86,6 +86,19 @@ def test_diagonal_hessian_is_rtn(bits, group_size, symmetric):
     assert torch.equal(ours.codes(), plain.codes()) and torch.equal(ours.dense(), plain.dense())
 
 
+@pytest.mark.parametrize(
+    "options", [{"scale_dtype": "float32"}, {"scale_dtype": "bfloat16"}, {"symmetric": True, "levels": "full"}]
+)
+def test_every_option_of_the_grid_reaches_it(options):
+    weight, _, _ = problem(1)
+    inputs = LayerInputs.of(torch.eye(32) * torch.linspace(0.5, 3, 32))
+    ours = gptq(weight, inputs, bits=3, group_size=8, **options)
+    plain = rtn(weight, inputs, bits=3, group_size=8, **options)
+    assert torch.equal(ours.grid.scale, plain.grid.scale) and torch.equal(ours.dense(), plain.dense())
+    default = gptq(weight, inputs, bits=3, group_size=8, symmetric=options.get("symmetric", False))
+    assert not torch.equal(ours.dense(), default.dense())
+
+
 @pytest.mark.parametrize("cuts", [[1, 255], [64] * 4, [100, 56, 100]])
 def test_how_the_calibration_batches_are_cut_does_not_matter(cuts):
     weight, x, _ = problem(2)
@@ -172,6 +185,9 @@ def test_a_column_without_input_is_rounded_and_passes_nothing_on():
         assert torch.equal(ours.codes()[:, 11], rtn(weight, LayerInputs.of(x), bits=4, group_size=-1).codes()[:, 11])
         without = gptq(weight[:, alive], LayerInputs.of(x[:, alive]), **options)
         assert torch.equal(ours.codes()[:, alive], without.codes())
+        # Damping is a share of the mean over the columns that do have inputs, however small those are.
+        scaled = gptq(weight, LayerInputs.of(x * 2**-10), **options)
+        assert torch.equal(scaled.codes(), ours.codes())
     everywhere = gptq(weight, LayerInputs.of(torch.zeros(4, 32)), group_size=8)
     assert torch.equal(everywhere.codes(), rtn(weight, LayerInputs.of(x), group_size=8).codes())
 

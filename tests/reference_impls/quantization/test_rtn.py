@@ -7,6 +7,7 @@ import torch
 
 from reference_impls.core.calibration import LayerInputs
 from reference_impls.core.contracts import contract_of
+from reference_impls.core.grid import Grid
 from reference_impls.core.storage import QuantizedWeight, SparseQuantizedWeight
 from reference_impls.quantization.rtn import rtn
 
@@ -95,6 +96,24 @@ def test_symmetric_grids():
     assert plain.bits_per_weight() == 8 + 16 / 256
     full = rtn(W, INPUTS, bits=4, symmetric=True, levels="full", group_size=-1)
     assert full.codes().min() == 0 and plain.codes().min() > 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"clip": 0.8}, {"zero": "float"}, {"include_zero": False}, {"symmetric": True}, {"scale_dtype": "float32"},
+     {"symmetric": True, "levels": "full"}],
+    ids=lambda options: "-".join(options),
+)  # fmt: skip
+def test_every_option_of_the_grid_reaches_it(options):
+    weight = W + 4    # a range away from 0, which two of the options are about
+    grid_options = {name: value for name, value in options.items() if name != "scale_dtype"}
+    dtype = torch.float32 if "scale_dtype" in options else torch.float16
+    expected = Grid.fit(weight, bits=3, group_size=64, dtype=dtype, **grid_options)
+    ours = rtn(weight, INPUTS, bits=3, **options)
+    assert torch.equal(ours.grid.scale, expected.scale) and torch.equal(ours.grid.zero, expected.zero)
+    assert torch.equal(ours.codes(), expected.quantize(weight))
+    others = {name: value for name, value in options.items() if name == "symmetric" and "levels" in options}
+    assert not torch.equal(ours.dense(), rtn(weight, INPUTS, bits=3, **others).dense())
 
 
 def test_options_and_contract():

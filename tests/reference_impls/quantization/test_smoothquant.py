@@ -131,6 +131,16 @@ def test_what_is_quantized():
     assert {linear.activation["granularity"] for linear in view.linears.values()} == {"token"}
 
 
+@pytest.mark.parametrize("granularity", ["tensor", "channel"])
+def test_the_weights_get_the_granularity_that_is_asked_for(granularity):
+    model = lively(llama(2), 2)
+    view = smoothed(model, ids(0), alpha=None, weight_bits=8, weight_granularity=granularity)
+    for name, linear in ModelView(model).linears.items():
+        expected = round_weight(linear.weight, 8, granularity)
+        assert torch.equal(view.linears[name].storage.dense(), expected.dense())
+        assert (len(expected.grid.scale.unique()) == 1) == (granularity == "tensor")
+
+
 def test_fixed_steps_come_from_the_smoothed_inputs_of_the_calibration():
     model, calibration = lively(opt(3), 3, outliers=20.0), ids(3)
     fixed = smoothed(model, calibration, activation_granularity="tensor-static", weight_bits=8)
