@@ -145,18 +145,17 @@ def test_nearly_equal_inputs_are_solved_in_double_precision(layer_problem):
     torch.testing.assert_close(stored.dense().double(), W, rtol=2e-3, atol=2e-3)
 
 
-def test_an_almost_singular_hessian_is_solved_or_refused_in_words(layer_problem):
-    _, x, _ = layer_problem(columns=32)
+def test_an_almost_singular_hessian_is_solved_or_refused_in_words():
     refused = 0
-    for exponent in range(16, 32):
-        double = x.double()
-        double[:, 9] = double[:, 3] + double[:, 9] * 2.0**-exponent
+    for seed in range(40):
+        x = torch.randn(64, 16, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        x[:, 4:] = x[:, :1] + x[:, 4:] * 2.0**-24
         try:
-            assert torch.isfinite(inverse_cholesky(LayerInputs.of(double).hessian(), 0.0)).all()
-        except ValueError as problem:
+            assert torch.isfinite(inverse_cholesky(LayerInputs.of(x).hessian(), 0.0)).all()
+        except ValueError as problem:    # and no other error, from either of the two factorizations
             assert "not positive definite at damping 0.0" in str(problem)
             refused += 1
-    assert 0 < refused < 16
+    assert 0 < refused < 40
 
 
 def test_sparsity_zero_returns_the_input(layer_problem):
