@@ -21,19 +21,22 @@ comma   := ,
 stamp    = $(VENV)/.installed-$(subst $(comma),-,$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help serve site test measure browser lint clean
+.PHONY: help serve site try test measure browser lint clean
 
 help:
 	@sed -n '3,8s/^# *//p' Makefile
 
-serve: site
+serve: try
 	$(BIN)/compzoo serve --port $(PORT)
 
-site: $(call stamp,$(EXTRAS))
+site: try
+	$(BIN)/compzoo build
+
+# One algorithm on the bundled model, so that running is known to work from the first minute.
+try: $(call stamp,$(EXTRAS))
 ifneq (,$(findstring run,$(EXTRAS)))
 	$(BIN)/compzoo run gptq --bits 3
 endif
-	$(BIN)/compzoo build
 
 test: $(call stamp,site-run-test) browser
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import shutil
 import threading
 import warnings
 from collections.abc import Iterator
@@ -19,24 +17,12 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="browser tests need
 
 from site_gen.build import ROOT, build  # noqa: E402
 from site_gen.serve import server  # noqa: E402
+from tests.install_browser import find  # noqa: E402
 
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-def find_chromium() -> str | None:
-    """An installed Chromium: $CHROMIUM, the usual names, then Playwright's own."""
-    if path := os.environ.get("CHROMIUM"):
-        return path
-    for name in NAMES:
-        if path := shutil.which(name):
-            return path
-    with sync_api.sync_playwright() as playwright:
-        path = playwright.chromium.executable_path
-    return path if os.path.exists(path) else None
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +48,7 @@ def address(site_folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
-    path = find_chromium()
+    path = find()
     if path is None:
         message = "NO CHROMIUM: the site is not tested in a browser. Install one, or set $CHROMIUM."
         warnings.warn(message, stacklevel=1)
