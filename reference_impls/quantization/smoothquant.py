@@ -8,7 +8,7 @@ Symbols  X      (tokens, in)  the inputs of linear layers that read one normaliz
          alpha                migration strength: 0 moves all of the difficulty to X, 1 all of it to W
 Differs  from the paper: the batched products inside attention stay in floating point, and integer arithmetic is
          simulated by rounding. From the authors' code: a channel without any input or weight keeps the factor 1, theirs
-         bounds the maxima from below.
+         bounds the weights' maxima and the factor from below.
 """
 
 from dataclasses import replace
