@@ -77,9 +77,11 @@ def refresh(
 ) -> None:
     """Ask OpenAlex and Semantic Scholar whom our works cite, and show what to add to citations.yml as a diff.
 
-    Answers are kept in .cache/citations, so an interrupted run goes on where it was. Keys for the two services are
-    taken from OPENALEX_API_KEY and SEMANTIC_SCHOLAR_API_KEY; both are free. Exit code 1 if a work could not be asked
-    for.
+    Answers are kept in .cache/citations: an interrupted run goes on where it was.
+
+    Free keys of the two services are taken from OPENALEX_API_KEY and SEMANTIC_SCHOLAR_API_KEY.
+
+    The exit code is 1 if some work could not be asked for.
     """
     from catalog import refresh as refreshing
     from catalog.refresh import writing
@@ -247,7 +249,8 @@ def _report(result: Result, write: bool, works: int) -> None:
     for source, count in plan.counts.items():
         listings = [listing for listing in result.listings if listing.source == source]
         lists = sum(listing.state == "listed" for listing in listings)
-        say(f"{TITLES[source]}: {lists} reference lists for {len(listings)} works; of {count.references} references "
+        say(f"{TITLES[source]}: {_count(lists, 'reference list')} for {_count(len(listings), 'work')}; of "
+            f"{_count(count.references, 'reference')} "
             f"{count.matched} are works of references.bib, {count.doubtful} may be, {count.unmatched} are not.")
     for kind, text in (
         ("adds", "Named by a source, not in a list that was read whole (nothing is added; look into the paper)"),
@@ -267,10 +270,14 @@ def _report(result: Result, write: bool, works: int) -> None:
     if result.left:
         say(f"Left for another run by --limit: {len(result.left)} of {works} works.")
     edges = sum(len(part.cited) for part in plan.additions)
-    citing = len({part.citing for part in plan.additions})
+    found = f"{_count(edges, 'citation')} of {_count(len({part.citing for part in plan.additions}), 'work')}"
     if not edges:
         say("Nothing to add.")
     elif write:
-        say(f"Wrote {edges} citations of {citing} works. `compzoo validate` checks the catalog.")
+        say(f"Wrote {found}. `compzoo validate` checks the catalog.")
     else:
-        say(f"{edges} citations of {citing} works to add; nothing is written without --write.")
+        say(f"{found} to add; nothing is written without --write.")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -3,12 +3,62 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+MORE = """
+@article{fifth2018five,
+  title         = {A Fifth Work},
+  author        = {Fifth, Fay},
+  journal       = {Journal of Tests},
+  year          = {2018},
+  eprint        = {1801.00005},
+  archivePrefix = {arXiv},
+}
+
+@article{fourth2019four,
+  title   = {Work Four: {\\"U}ber Tests},
+  author  = {Fourth, Finn},
+  journal = {Journal of Tests},
+  year    = {2019},
+  doi     = {10.1000/Four},
+}
+
+@article{sixth2023six,
+  title            = {A Sixth Work},
+  author           = {Sixth, Sue},
+  journal          = {Journal of Tests},
+  year             = {2023},
+  doi              = {10.1000/six},
+  eprint           = {2301.00006},
+  archivePrefix    = {arXiv},
+  zoo_first_public = {2022-12},
+}
+"""
+
+LISTS = """\
+# Who cites whom.
+# To add a list: one more block.
+fourth2019four:
+  witness: "PDF"  # read on paper
+  complete: false
+  cited: [fifth2018five]
+
+# The last one.
+third2022three:
+  witness: PDF of the second version
+  complete: true
+  cited: [first2020one, second2021two]
+"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +87,7 @@ class StubApis:
     always: Callable[[Asked], Callable[[BaseHTTPRequestHandler], None] | None] = lambda asked: None
     per_page: int = 100
     asked: list[Asked] = field(default_factory=list)
+    connections: int = 0  # of the whole process
 
     def __post_init__(self) -> None:
         self.gone = threading.Event()  # set when the test is over, so that slow answers end
@@ -217,3 +268,32 @@ def dripping(stub: StubApis) -> Callable[..., None]:
         handler.close_connection = True
 
     return drip
+
+
+# --- for fixtures --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubApis]:
+    """The stub, while nothing in this process can reach another machine: no name but 127.0.0.1, no connection."""
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def checked_connect(self: socket.socket, address: Any) -> None:
+        assert address[0] == "127.0.0.1", f"a connection to {address}"
+        stub.connections += 1
+        return connect(self, address)
+
+    def checked_look_up(host: str, *rest: Any, **more: Any) -> Any:
+        assert host == "127.0.0.1", f"a look-up of {host}"
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket.socket, "connect", checked_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", checked_look_up)
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    stub = StubApis()
+    try:
+        yield stub
+    finally:
+        stub.close()

@@ -38,6 +38,8 @@ from catalog.refresh.client import NoAnswer
 from catalog.refresh.proposing import Addition, Index, is_from_source, plain_title, propose
 from catalog.refresh.sources import CitedWork, Listing
 from tests.catalog.stub_apis import (
+    LISTS,
+    MORE,
     StubApis,
     dripping,
     half,
@@ -45,57 +47,12 @@ from tests.catalog.stub_apis import (
     hang_up,
     paper,
     reply,
+    running,
     silent,
     status,
 )
 
 TODAY = date(2026, 11, 21)
-
-MORE = """
-@article{fifth2018five,
-  title         = {A Fifth Work},
-  author        = {Fifth, Fay},
-  journal       = {Journal of Tests},
-  year          = {2018},
-  eprint        = {1801.00005},
-  archivePrefix = {arXiv},
-}
-
-@article{fourth2019four,
-  title   = {Work Four: {\\"U}ber Tests},
-  author  = {Fourth, Finn},
-  journal = {Journal of Tests},
-  year    = {2019},
-  doi     = {10.1000/Four},
-}
-
-@article{sixth2023six,
-  title            = {A Sixth Work},
-  author           = {Sixth, Sue},
-  journal          = {Journal of Tests},
-  year             = {2023},
-  doi              = {10.1000/six},
-  eprint           = {2301.00006},
-  archivePrefix    = {arXiv},
-  zoo_first_public = {2022-12},
-}
-"""
-
-LISTS = """\
-# Who cites whom.
-# To add a list: one more block.
-fourth2019four:
-  witness: "PDF"  # read on paper
-  complete: false
-  cited: [fifth2018five]
-
-# The last one.
-third2022three:
-  witness: PDF of the second version
-  complete: true
-  cited: [first2020one, second2021two]
-"""
-
 
 @dataclass
 class FakeTime:
@@ -114,34 +71,10 @@ class FakeTime:
         self.waits.append(seconds)
 
 
-@pytest.fixture(autouse=True)
-def only_this_machine(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """No test reaches another machine: neither names nor connections other than 127.0.0.1."""
-    reached: list[str] = []
-    connect, look_up = socket.socket.connect, socket.getaddrinfo
-
-    def checked_connect(self, address):
-        reached.append(address[0])
-        assert address[0] == "127.0.0.1", f"a connection to {address}"
-        return connect(self, address)
-
-    def checked_look_up(host, *rest, **more):
-        assert host == "127.0.0.1", f"a look-up of {host}"
-        return look_up(host, *rest, **more)
-
-    monkeypatch.setattr(socket.socket, "connect", checked_connect)
-    monkeypatch.setattr(socket, "getaddrinfo", checked_look_up)
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
-    return reached
-
-
 @pytest.fixture
-def stub() -> Iterator[StubApis]:
-    apis = StubApis()
-    yield apis
-    apis.close()
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubApis]:
+    with running(monkeypatch) as apis:
+        yield apis
 
 
 @pytest.fixture
@@ -390,10 +323,13 @@ def test_who_is_asking(bench, stub) -> None:
     assert {asked.query["mailto"] for asked in stub.asked} == {"a@b.org"}
 
 
-def test_nothing_but_this_machine_was_reached(bench, stub, only_this_machine) -> None:
+def test_nothing_but_this_machine_was_reached(bench, stub) -> None:
+    """Any other connection would have failed; and each one that was made was a request to the stub."""
     known_to_openalex(stub)
     bench.run()
-    assert set(only_this_machine) == {"127.0.0.1"} and len(only_this_machine) == len(stub.asked)
+    assert stub.connections == len(stub.asked) > 0
+    with pytest.raises(AssertionError, match="a look-up of api.openalex.org"):
+        bench.run(base=OpenAlex.address)
 
 
 # --- manners -------------------------------------------------------------------------------------------------------
