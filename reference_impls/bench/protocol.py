@@ -18,11 +18,16 @@ from reference_impls.bench import assets
 
 @dataclass(frozen=True)
 class Training:
-    """The budget of a trained method: optimizer steps, windows in a batch, tokens in a window."""
+    """The budget of a trained method: optimizer steps, windows in a batch, tokens in a window.
+
+    Small batches and many steps: they bring an untrained model further for the same tokens. learning_rate: where the
+    bench trains itself, and not the method.
+    """
 
     steps: int
     batch: int
     length: int
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ ADAPTATION = Protocol(
     domains=("python-code",),
     sequence_length=256,
     test_windows=64,
-    training=Training(steps=60, batch=8, length=256),
+    training=Training(steps=120, batch=4, length=256, learning_rate=1e-3),
 )
 DISTILLATION = Protocol(
     name="distillation",
@@ -90,7 +95,7 @@ DISTILLATION = Protocol(
     domains=assets.TRAINING_DOMAINS,
     sequence_length=256,
     test_windows=16,
-    training=Training(steps=250, batch=8, length=128),
+    training=Training(steps=500, batch=4, length=128),
 )
 SMALL_TRAINING = Protocol(
     name="small-training",
@@ -99,7 +104,7 @@ SMALL_TRAINING = Protocol(
     domains=assets.TRAINING_DOMAINS,
     sequence_length=128,
     test_windows=32,
-    training=Training(steps=200, batch=8, length=128),
+    training=Training(steps=500, batch=4, length=128, learning_rate=6e-3),
 )
 DIGITS = Protocol(name="digits", version=1, varies="nothing: one model, one set of images, no draw")
 

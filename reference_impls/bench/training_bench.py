@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -36,7 +37,6 @@ from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig
 
 FULL_FINE_TUNING = "full-fine-tuning"
-FULL_FINE_TUNING_RATE = 1e-3
 
 STUDENT = {"width": 64, "layers": 2, "heads": 2, "kv_heads": 1, "ffn": 128}
 SMALL = {"width": 64, "layers": 4, "heads": 2, "kv_heads": 1, "ffn": 128}
@@ -71,7 +71,7 @@ class TrainingBench(Bench):
             "data_hash": self.text.hash,
             "sequence_length": self.protocol.sequence_length,
             "test_tokens": self.text.test.shape[0] * (self.protocol.sequence_length - 1),
-            "training": {"steps": budget.steps, "batch": budget.batch, "length": budget.length},
+            "training": {name: value for name, value in asdict(budget).items() if value is not None},
         }
 
     def quality(self, model: nn.Module, reference: Reference | None) -> Metrics:
@@ -113,7 +113,7 @@ class AdaptationBench(TrainingBench):
     def measure(self, steps: Sequence[Step], seed: int) -> Outcome:
         (step,) = steps
         options = dict(step.options)
-        budget = options.pop("steps", None) or self.steps(step)
+        budget = options.pop("steps", self.protocol.training.steps)
         student = self.loaded.fresh().to(self.device)
         with cost_of(self.device) as cost:
             student = step.function(
@@ -133,16 +133,12 @@ class AdaptationBench(TrainingBench):
     def control(self, steps: Sequence[Step], seed: int) -> tuple[str, Outcome]:
         """All weights are trained, on the same batches for as many steps."""
         (step,) = steps
-        budget = step.options.get("steps") or self.steps(step)
+        budget = step.options.get("steps", self.protocol.training.steps)
         student = self.loaded.fresh().to(self.device).requires_grad_(True)
         with cost_of(self.device) as cost:
             drawn = self.batches(seed, f"{FULL_FINE_TUNING}: training", budget)
-            train(student, drawn, steps=budget, learning_rate=FULL_FINE_TUNING_RATE)
+            train(student, drawn, steps=budget, learning_rate=self.protocol.training.learning_rate)
         return FULL_FINE_TUNING, self._outcome(student, cost[0], merge=None)
-
-    def steps(self, step: Step) -> int:
-        """Optimizer steps where no option says otherwise: those of the protocol."""
-        return self.protocol.training.steps
 
     def _outcome(self, student: nn.Module, cost: Cost, merge: Any) -> Outcome:
         trained = {name: p for name, p in student.named_parameters() if p.requires_grad}
@@ -188,7 +184,7 @@ class DistillationBench(TrainingBench):
     def measure(self, steps: Sequence[Step], seed: int) -> Outcome:
         (step,) = steps
         options = dict(step.options)
-        budget = options.pop("steps", None) or self.protocol.training.steps
+        budget = options.pop("steps", self.protocol.training.steps)
         config = TransformerConfig(vocab=self.vocabulary, context=self.protocol.sequence_length, **STUDENT)
         student = Transformer(config, generator=seeded(seed)).to(self.device)
         with cost_of(self.device) as cost:
@@ -252,7 +248,8 @@ class SmallTrainingBench(TrainingBench):
         model = Transformer(self.config, **parts, generator=seeded(seed)).to(self.device)
         steps = self.protocol.training.steps
         with cost_of(self.device) as cost:
-            train(model, self.batches(seed, f"{name}: training", steps), steps=steps)
+            drawn = self.batches(seed, f"{name}: training", steps)
+            train(model, drawn, steps=steps, learning_rate=self.protocol.training.learning_rate)
         return model, cost[0]
 
     def _outcome(self, model: nn.Module, cost: Cost, reference: Reference, dense_weights: int,

@@ -40,7 +40,7 @@ def few_steps(monkeypatch) -> None:
     """The training protocols with a budget of three steps."""
     for name in ("ADAPTATION", "DISTILLATION", "SMALL_TRAINING"):
         small = replace(
-            getattr(protocol, name), test_windows=2, sequence_length=32, training=protocol.Training(3, 2, 32)
+            getattr(protocol, name), test_windows=2, sequence_length=32, training=protocol.Training(3, 2, 32, 1e-3)
         )
         monkeypatch.setattr(training_bench, name, small)
     whole = assets.text
