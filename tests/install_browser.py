@@ -46,7 +46,8 @@ def main() -> None:
     if path := find():
         print(f"Browser tests use {path}")
     else:
-        print("\n*** NO CHROMIUM: every browser test will be SKIPPED. Install one, or set $CHROMIUM. ***\n", file=sys.stderr)
+        message = "NO CHROMIUM: every browser test will be SKIPPED. Install one, or set $CHROMIUM."
+        print(f"\n*** {message} ***\n", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from playwright.sync_api import sync_playwright
 
 from site_gen.build import ROOT, build
 from site_gen.serve import server
-from tests.site.conftest import ARGUMENTS, find_chromium
+from tests.install_browser import find
+from tests.site.conftest import ARGUMENTS
 
 PICTURES = (  # file, page, width, height, scheme
     ("home.png", "", 1280, 880, "light"),
@@ -25,7 +26,7 @@ def take(folder: Path) -> None:
     threading.Thread(target=running.serve_forever, daemon=True).start()
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=find(), args=ARGUMENTS)
         for name, path, width, height, scheme in PICTURES:
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             page.goto(f"http://127.0.0.1:{running.server_port}/{path}")
