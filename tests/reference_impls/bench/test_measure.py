@@ -1,6 +1,7 @@
 """The measuring: each number against the same number worked out in another way."""
 
 import math
+import os
 
 import pytest
 import torch
@@ -99,6 +100,16 @@ def test_peak_memory_sees_what_is_allocated_and_freed_inside():
         del block
     assert cost[0].peak_memory_bytes > nothing[0].peak_memory_bytes + 150_000_000
     assert cost[0].seconds > 0
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="this system does not set the peak back")
+def test_an_earlier_peak_does_not_hide_a_later_one():
+    block = torch.ones(100_000_000)
+    del block
+    with cost_of(CPU) as cost:
+        block = torch.ones(40_000_000)
+        del block
+    assert cost[0].peak_memory_bytes > 150_000_000
 
 
 def test_pass_metrics_has_memory_only_where_asked():

@@ -153,6 +153,8 @@ def test_architectures_are_trained_beside_the_plain_one(few_steps):
     one, two = (run([method(retnet)], seed=seed) for seed in (0, 0))
     assert numbers(one.after.metrics) == numbers(two.after.metrics)
     assert numbers(one.before.metrics) != numbers(run([method(retnet)], seed=1).before.metrics)
+    first = [next(one.bench.batches(seed, "", 3)) for seed in (0, 0, 1)]
+    assert torch.equal(first[0], first[1]) and not torch.equal(first[0], first[2])
     assert one.protocol["training"]["steps"] == 3 and one.before.metrics["kl"] == 0
     assert one.before.metrics["seconds"] > 0
 
