@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reference_impls.bench.composition import Step
-from reference_impls.bench.measure import Progress, bytes_on_disk
+from reference_impls.bench.measure import Progress, bytes_on_disk, clock_of
 from reference_impls.bench.protocol import Protocol
 from reference_impls.core.storage import ModelStorage
 from reference_impls.core.storage_model import half_precision
@@ -77,6 +78,7 @@ class Bench(ABC):
             "device": self.device.type,
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
+            "clock": "processor time" if clock_of(self.device) is time.process_time else "wall time",
         }
 
 

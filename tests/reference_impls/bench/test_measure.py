@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 
 import pytest
 import torch
@@ -122,3 +123,18 @@ def test_pass_metrics_has_memory_only_where_asked():
 def test_bytes_on_disk_are_those_of_the_file(tmp_path):
     storage = ModelStorage({"a": DenseWeight(torch.ones(8, 8))}, {"b": torch.zeros(5, dtype=torch.bfloat16)})
     assert bytes_on_disk(storage) == storage.save(tmp_path).stat().st_size > storage.nbytes()
+
+
+def test_time_is_that_of_the_processor_on_one_thread_and_of_the_wall_on_more():
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with cost_of(CPU) as cost:
+            time.sleep(0.3)
+        assert cost[0].seconds < 0.25
+        torch.set_num_threads(2)
+        with cost_of(CPU) as cost:
+            time.sleep(0.3)
+        assert cost[0].seconds >= 0.3
+    finally:
+        torch.set_num_threads(threads)
