@@ -24,31 +24,35 @@ from reference_impls.core.transformer import FeedForward, TransformerConfig
 
 @architecture(slot="feed_forward")
 def switch_transformer(config: TransformerConfig, *, experts: int = 4, capacity_factor: float = 1.25,
-                       alpha: float = 0.01, init_scale: float = 0.1) -> nn.Module:  # fmt: skip
+                       eval_capacity_factor: float = 2.0, alpha: float = 0.01,
+                       init_scale: float = 0.1) -> nn.Module:  # fmt: skip
     """A Switch layer, (b, n, d) -> (b, n, d); a dropped token gives 0, so that the residual stream carries it on.
 
-    capacity_factor: room of an expert relative to an even load. alpha: weight of the load-balancing loss, left in
-    `auxiliary_loss` by each forward pass. init_scale: s of Section 2.4, the initial variance times the fan-in. Raises
-    ValueError for fewer than one expert, a factor or scale that is not positive, or a negative alpha.
+    capacity_factor: room of an expert relative to an even load, in training; eval_capacity_factor: the same in
+    evaluation, an option of the authors' code. alpha: weight of the load-balancing loss, left in `auxiliary_loss` by
+    each forward pass. init_scale: s of Section 2.4, the initial variance times the fan-in. Raises ValueError for fewer
+    than one expert, a factor or scale that is not positive, or a negative alpha.
     """
     for name, value, low in (("experts", experts, 1), ("alpha", alpha, 0)):
         if value < low:
             raise ValueError(f"{name} is {value}; it must be at least {low}")
-    for name, value in (("capacity_factor", capacity_factor), ("init_scale", init_scale)):
+    factors = {"capacity_factor": capacity_factor, "eval_capacity_factor": eval_capacity_factor}
+    for name, value in (factors | {"init_scale": init_scale}).items():
         if not value > 0:
             raise ValueError(f"{name} is {value}; it must be positive")
-    return SwitchFeedForward(config, experts, capacity_factor, alpha, init_scale)
+    return SwitchFeedForward(config, experts, capacity_factor, eval_capacity_factor, alpha, init_scale)
 
 
 class SwitchFeedForward(nn.Module):
     """After a forward pass: `auxiliary_loss`, a scalar with gradient, and `dropped`, the fraction of tokens dropped."""
 
-    def __init__(self, config: TransformerConfig, experts: int, capacity_factor: float, alpha: float,
-                 init_scale: float) -> None:  # fmt: skip
+    def __init__(self, config: TransformerConfig, experts: int, capacity_factor: float, eval_capacity_factor: float,
+                 alpha: float, init_scale: float) -> None:  # fmt: skip
         super().__init__()
         self.router = nn.Linear(config.width, experts, bias=False)
         self.experts = nn.ModuleList(FeedForward(config) for _ in range(experts))
-        self.capacity_factor, self.alpha, self.init_scale = capacity_factor, alpha, init_scale
+        self.capacity_factor, self.eval_capacity_factor = capacity_factor, eval_capacity_factor
+        self.alpha, self.init_scale = alpha, init_scale
         self.dropped = 0.0
 
     def initialize(self, generator: torch.Generator) -> None:
@@ -61,7 +65,8 @@ class SwitchFeedForward(nn.Module):
         shape, N = x.shape, len(self.experts)
         x = x.reshape(-1, shape[-1])                                        # (T, d)
         T = x.shape[0]
-        C = math.ceil(T / N * self.capacity_factor)                         # [eq-capacity]
+        factor = self.capacity_factor if self.training else self.eval_capacity_factor
+        C = math.ceil(T / N * factor)                                       # [eq-capacity]
         p = self.route(x)                                                   # (T, N)  [eq-router]
         gate, choice = p.max(dim=-1)                                        # (T,), (T,)
         chosen = F.one_hot(choice, N)                                       # (T, N)

@@ -87,6 +87,14 @@ def test_capacity_is_filled_first_come_first_served():
     assert module.dropped == 0.5
 
 
+def test_evaluation_has_room_of_its_own():
+    x = draw(0, 1, 1, 12).expand(2, 6, 12)  # twelve tokens for the same one of four experts
+    module = layer(experts=4, capacity_factor=1.0, eval_capacity_factor=2.0)
+    for training, kept in ((True, 3), (False, 6)):
+        y = module.train(training)(x).view(12, 12)
+        assert (y[:kept].abs().sum(-1) > 0).all() and (y[kept:] == 0).all()
+
+
 def test_counter_example_a_small_capacity_changes_the_result():
     x = draw(0, 2, 16, 12)
     roomy, tight = layer(experts=4, capacity_factor=4.0), layer(experts=4, capacity_factor=0.5)
@@ -205,7 +213,8 @@ def test_balancing_loss_evens_the_load_in_training():
 
 @pytest.mark.parametrize("option, message", [
     (dict(experts=0), "experts is 0"),
-    (dict(capacity_factor=0.0), "capacity_factor is 0.0"),
+    (dict(capacity_factor=0.0), "^capacity_factor is 0.0"),
+    (dict(eval_capacity_factor=0.0), "^eval_capacity_factor is 0.0"),
     (dict(alpha=-1.0), "alpha is -1.0"),
     (dict(init_scale=float("nan")), "init_scale is nan"),
 ])  # fmt: skip
@@ -217,4 +226,5 @@ def test_refuses_what_does_not_fit(option, message):
 def test_contract():
     contract = contract_of(switch_transformer)
     assert (contract.kind, contract.slot) == ("architecture", "feed_forward")
-    assert list(options_of(switch_transformer)) == ["experts", "capacity_factor", "alpha", "init_scale"]
+    names = ["experts", "capacity_factor", "eval_capacity_factor", "alpha", "init_scale"]
+    assert list(options_of(switch_transformer)) == names
