@@ -271,6 +271,9 @@ class Reference(Strict):
     sweep: dict[OptionName, Annotated[list[OptionValue], Field(min_length=2)]] | None = Field(
         None, max_length=1, description="One option and its values, measured and drawn as a curve."
     )
+    model: Literal["s", "s-outliers", "digits"] | None = Field(
+        None, description="The bundled model to measure on, where it is not the usual one of the method's kind."
+    )
     baseline: Baseline | None = Field(description="What to compare with, or null where nothing fits.")
     tests: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_/.-]+\.py(::\w+)*$")] = Field(
         description="The file with the fidelity tests."
