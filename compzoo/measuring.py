@@ -50,7 +50,7 @@ def measure_entry(
 
     path = (folder or measurements_folder()) / f"{entry.id}.json"
     steps = steps_of(entry.id, entry.options)
-    bench = make_bench(steps, None, "cpu", progress)
+    bench = make_bench(steps, entry.model, "cpu", progress)
     protocol = bench.record(seeds)
     if entry.baseline is not None and entry.baseline[0] != entry.id:
         # The entry's own hash does not cover the code of another algorithm.

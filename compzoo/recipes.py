@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a catalog entry says about running its algorithm. baseline: id and options, or None."""
+    """What a catalog entry says about running its algorithm.
+
+    baseline: id and options, or None. model: the bundled model to measure on, or None for the usual one.
+    """
 
     id: str
     code: str
     options: dict[str, Any] = field(default_factory=dict)
     sweep: dict[str, list[Any]] = field(default_factory=dict)
     baseline: tuple[str, dict[str, Any]] | None = None
+    model: str | None = None
 
     def function(self) -> Callable[..., Any]:
         """The algorithm. Leaves with a message where torch is not installed."""
@@ -69,6 +73,7 @@ def recipe(algorithm: str, root: Path | None = None) -> Recipe:
         options=dict(reference.get("options") or {}),
         sweep=dict(reference.get("sweep") or {}),
         baseline=(baseline["algorithm"], dict(baseline.get("options") or {})) if baseline else None,
+        model=reference.get("model"),
     )
 
 

@@ -15,7 +15,11 @@ from compzoo.errors import fail
 
 Model = Annotated[
     str | None,
-    typer.Option(help="s (the default), s-outliers, digits, smollm2, the path of a folder, or an id of the Hub."),
+    typer.Option(
+        help="s, s-outliers, digits, smollm2, the path of a folder, or an id of the Hub. Not given: the bundled model "
+        "that the entry is measured on, mostly s.",
+        show_default=False,
+    ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
 Seed = Annotated[int, typer.Option(help="Seed of all draws: calibration text, batches, initial weights.", min=0)]
@@ -71,7 +75,8 @@ def run(
 
         result = measure(
             reading.methods(recipes, given),
-            model=model,
+            # On its own, a method is run on what its entry is measured on, so that the page's numbers come again.
+            model=model or (recipes[0].model if len(recipes) == 1 else None),
             seed=seed,
             device=device,
             baseline=reading.baseline_methods(recipes, given),

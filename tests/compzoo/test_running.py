@@ -67,6 +67,21 @@ def test_run_prints_one_json_document(small_bench):
         assert {"perplexity", "kl", "top1_agreement", "bytes_on_disk"} <= document[side].keys()
 
 
+def test_a_method_runs_on_the_model_that_its_entry_is_measured_on(small_bench, monkeypatch):
+    from reference_impls.bench import run as bench_run
+
+    asked = []
+
+    def stop(steps, model, *_):
+        asked.append(model)
+        raise bench_run.CannotRun("seen")
+
+    monkeypatch.setattr(bench_run, "make_bench", stop)
+    for words in ("run smoothquant", "run smoothquant --model s", "run smoothquant+gptq", "run rtn"):
+        assert compzoo(*words.split()).exit_code == 2
+    assert asked == ["s-outliers", "s", None, None]
+
+
 def test_run_shows_a_table(small_bench):
     result = compzoo("run", "wanda+gptq", "--sparsity", "0.5", "--bits=4", "--group-size=-1", "--seed", "3")
     assert result.exit_code == 0, result.output
