@@ -289,6 +289,26 @@ def test_a_merged_preprint_is_asked_for_alone(openalex, stub) -> None:
                                                     "/works"]  # fmt: skip
 
 
+def test_paper_and_preprint_are_one_work(openalex, stub) -> None:
+    """OpenAlex often keeps both, each with a list of its own."""
+    known_to_openalex(stub)
+    stub.work(66, "10.48550/arxiv.2301.00006", cites=(3, 4, 99))
+    result = openalex.run("sixth2023six")
+    (found,) = result.listings
+    assert found.asked == ["arxiv:2301.00006", "doi:10.1000/six"] and len(found.references) == 6
+    assert added(result)["sixth2023six"] == ["fifth2018five", "first2020one", "fourth2019four", "third2022three"]
+
+
+def test_only_addresses_at_arxiv_say_which_work_it_is(openalex, stub) -> None:
+    """A record may list an address of another version, or of another work by mistake."""
+    stub.work(4, "10.1000/four", cites=(8, 9))
+    stub.work(8, "10.8888/eight")
+    stub.works["W8"]["locations"] = [{"landing_page_url": "https://doi.org/10.1000/one", "pdf_url": None}]
+    stub.work(9)
+    stub.works["W9"]["locations"] = [{"landing_page_url": None, "pdf_url": "https://arxiv.org/pdf/2210.17323v1.pdf"}]
+    assert added(openalex.run("fourth2019four")) == {"fourth2019four": ["third2022three"]}
+
+
 def test_a_work_with_a_list_is_not_asked_for_again_alone(openalex, stub) -> None:
     stub.work(6, "10.1000/six", cites=(4,))
     stub.work(4, "10.1000/four")
@@ -395,6 +415,14 @@ def test_a_source_that_only_fails_is_left_alone(scholar, stub) -> None:
     assert result.failures[-1].reason == (
         "Semantic Scholar gave no proper answer 3 times in a row; the last: HTTP 500 (5 attempts)"
     )
+
+
+def test_faults_that_are_not_in_a_row_do_not_end_it(scholar, stub) -> None:
+    broken = ("ARXIV:1801.00005", "DOI:10.1000/one", "ARXIV:2301.00006")
+    stub.always = lambda asked: reply([]) if any(name in asked.path for name in broken) else None
+    result = scholar.run()
+    assert [failure.work for failure in result.failures] == ["fifth2018five", "first2020one", "sixth2023six"]
+    assert [listing.work for listing in result.listings] == ["fourth2019four", "third2022three"]
 
 
 def test_401_names_the_key(scholar, stub) -> None:
@@ -611,7 +639,9 @@ def test_old_answers_are_asked_for_again(bench, stub) -> None:
     number = len(stub.asked)
     stub.asked.clear()
     bench.today = TODAY + timedelta(days=30)
-    assert "on 2026-11-21" in bench.run().diff and not stub.asked  # the witness names the day of the answer
+    kept = bench.run().diff
+    assert "on 2026-11-21" in kept and "2026-12-21" not in kept  # the witness names the day of the answer
+    assert not stub.asked
     bench.today += timedelta(days=1)
     assert "on 2026-12-22" in bench.run().diff and len(stub.asked) == number
 
