@@ -58,6 +58,7 @@ def measure_entry(
     planned = planned_runs(entry, bench.baseline_of_protocol)
     current = code_hash(entry.code)
     if not force and up_to_date(path, current, protocol, planned):
+        relabel(path, shown_metrics)
         return "up to date", path
 
     cache = Partial(entry.id, {"code_hash": current, "protocol": {**protocol, "seeds": None}}, fresh=force)
@@ -116,6 +117,14 @@ def up_to_date(path: Path, code: str, protocol: dict[str, Any], planned: list[di
         return document["code_hash"] == code and document["protocol"] == protocol and runs == planned
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def relabel(path: Path, shown_metrics: Callable[..., Any]) -> None:
+    """Write how metrics are shown again, where that has changed; the numbers stay."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    metrics = shown_metrics(*(run["median"] for run in document["runs"]))
+    if metrics != document["metrics"]:
+        write_atomically(path, json.dumps({**document, "metrics": metrics}, indent=1, allow_nan=False) + "\n")
 
 
 def spread(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -255,7 +255,7 @@ def _print_table(
     from rich.table import Table
 
     table = Table()
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for role, name, options, _ in columns:
         settings = ", ".join(f"{key} {_plain(value)}" for key, value in options.items())
         table.add_column("\n".join(part for part in (role, name, settings) if part), justify="right")
@@ -266,6 +266,7 @@ def _print_table(
     about = [f"protocol {protocol['name']}-v{protocol['version']}", f"model {protocol['model']}"]
     about += [f"seed {protocol['seeds'][0]}", f"torch {protocol['torch']} on {protocol['device']}"]
     console.print(", ".join(about), style="dim", highlight=False)
+    console.print("KL divergence and agreement are with the uncompressed model.", style="dim", highlight=False)
 
 
 def _shown(key: str, value: float | int | None) -> str:

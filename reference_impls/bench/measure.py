@@ -28,19 +28,20 @@ SPEED_REPEATS = 5
 METRICS = {
     "perplexity": {"label": "perplexity", "better": "lower", "unit": ""},
     "accuracy": {"label": "accuracy", "better": "higher", "unit": ""},
-    "kl": {"label": "KL divergence from the uncompressed model", "better": "lower", "unit": "nats a token"},
-    "top1_agreement": {"label": "same first choice as the uncompressed model", "better": "higher", "unit": ""},
+    "kl": {"label": "KL divergence", "better": "lower", "unit": "nats"},
+    "top1_agreement": {"label": "top-1 agreement", "better": "higher", "unit": ""},
     "bytes_on_disk": {"label": "bytes on disk", "better": "lower", "unit": "bytes"},
-    "bits_per_weight": {"label": "stored bits a weight", "better": "lower", "unit": "bits"},
+    "bits_per_weight": {"label": "bits a weight", "better": "lower", "unit": "bits"},
     "trained_parameters": {"label": "trained parameters", "better": "lower", "unit": ""},
     "parameters": {"label": "parameters", "better": "lower", "unit": ""},
     "seconds": {"label": "time to compress", "better": "lower", "unit": "s"},
-    "peak_memory_bytes": {"label": "peak memory while compressing", "better": "lower", "unit": "bytes"},
+    "peak_memory_bytes": {"label": "peak memory", "better": "lower", "unit": "bytes"},
     "tokens_per_second": {"label": "tokens a second", "better": "higher", "unit": "1/s"},
     "images_per_second": {"label": "images a second", "better": "higher", "unit": "1/s"},
-    "pass_memory_bytes": {"label": "peak memory of a forward pass", "better": "lower", "unit": "bytes"},
+    "pass_memory_bytes": {"label": "memory of a pass", "better": "lower", "unit": "bytes"},
 }
-"""How each metric is shown. Time, memory and speed are those of this code on this machine, not of a tuned kernel."""
+"""How each metric is shown. KL divergence and agreement are with the uncompressed model; peak memory is that of
+compressing or training. Time, memory and speed are those of this code on this machine, not of a tuned kernel."""
 
 
 class NotFinite(ValueError):

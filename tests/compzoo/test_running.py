@@ -272,6 +272,18 @@ def test_bench_passes_over_what_is_up_to_date(small_bench, counted, tmp_path, mo
     assert measuring.measure_entry(RTN, [0], folder=tmp_path)[0] == "measured"
 
 
+def test_new_labels_need_no_new_measurement(small_bench, counted, tmp_path, monkeypatch):
+    from reference_impls.bench import measure
+
+    _, path = measuring.measure_entry(RTN, [0], folder=tmp_path)
+    before = json.loads(path.read_text())
+    monkeypatch.setitem(measure.METRICS, "kl", {"label": "divergence", "better": "lower", "unit": "bits"})
+    assert measuring.measure_entry(RTN, [0], folder=tmp_path)[0] == "up to date" and len(counted) == 1
+    after = json.loads(path.read_text())
+    assert after["metrics"].pop("kl") == {"label": "divergence", "better": "lower", "unit": "bits"}
+    assert before["metrics"].pop("kl")["label"] == "KL divergence" and after == before
+
+
 def test_bench_goes_on_where_it_was_interrupted(small_bench, counted, tmp_path, monkeypatch):
     from reference_impls.bench.language_bench import LanguageBench
 
