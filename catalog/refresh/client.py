@@ -21,6 +21,7 @@ from urllib.parse import urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 ATTEMPTS = 5
+ATTEMPTS_TO_REACH = 3  # without any connection: a network that is down should be said soon
 FIRST_WAIT, LONGEST_WAIT = 2.0, 60.0  # seconds; doubles from one attempt to the next
 PATIENCE = 300.0  # seconds; a server that wants a longer wait is left alone for this run
 SOCKET_TIMEOUT = 30.0  # seconds without a byte
@@ -115,6 +116,8 @@ class Client:
                 return self._once(url)
             except _Passing as error:
                 fault = error
+            if fault.unreachable and attempt + 1 == ATTEMPTS_TO_REACH:
+                break
         if fault.unreachable:
             raise Unreachable(f"{self.name} cannot be reached at {urlsplit(self.base).netloc}: {fault}")
         raise NoAnswer(f"{fault} ({ATTEMPTS} attempts)")
