@@ -7,7 +7,7 @@ Symbols  x      (b, N, width)       tokens of a block, the class token first
          A, B                       tokens at even and at odd places; only those of A are given away
          r                          tokens that a block loses
 Differs  from the authors' code in how a decision is kept: one index for each token, the place that it goes to, instead
-         of four index lists; tokens of equal similarity are taken in their order. No distillation token, no tracing of
+         of three index lists; tokens of equal similarity are taken in their order. No distillation token, no tracing of
          sources (`unmerge` of an identity gives them).
 """
 
