@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -288,14 +289,16 @@ def test_ctrl_c_on_the_real_command(root, stub) -> None:
     before = content(root)
     words = ["citations", "refresh", "--catalog", str(root), "--write", "--interval", "0.1", "--openalex-url", stub.url,
              "--semantic-scholar-url", stub.url]  # fmt: skip
+    # A shell's background job has the signal switched off, and so would what it starts.
     process = subprocess.Popen([sys.executable, "-m", "compzoo.cli", *words], cwd=ROOT, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+                               stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
     waiting = threading.Event()
     for _ in range(600):
         if stub.of("/graph") or process.poll() is not None:
             break
         waiting.wait(0.1)
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (130, "") and err.startswith("error: interrupted"), err
     assert content(root) == before
