@@ -41,7 +41,7 @@ class Recipe:
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] == "reference_impls":
                 fail(f"the entry {self.id} names {self.code}, and there is no module {error.name}")
-            fail(f"running needs the package {error.name}: pip install 'compression-zoo[run]'")
+            fail(f"running needs the package {error.name}; `make try` in the folder of the project brings it")
         except AttributeError:
             fail(f"the entry {self.id} names {self.code}, and {module} has no {name}")
 

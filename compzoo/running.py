@@ -204,7 +204,7 @@ def _complaints() -> Iterator[None]:
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package in ("torch", "transformers", "safetensors", "numpy", "sklearn", "tokenizers", "huggingface_hub"):
-            fail(f"running needs the package {package}: pip install 'compression-zoo[run]'")
+            fail(f"running needs the package {package}; `make try` in the folder of the project brings it")
         raise
     except ValueError as error:
         fail(str(error))

@@ -56,7 +56,7 @@ def _build(out: Path | None) -> bool:
     except ModuleNotFoundError as missing:
         from compzoo.errors import fail
 
-        fail(f"building the site needs the package {missing.name}; `pip install 'compression-zoo[site]'` brings it")
+        fail(f"building the site needs the package {missing.name}; `make site` in the folder of the project brings it")
     from rich.console import Console
 
     from catalog import CatalogError
