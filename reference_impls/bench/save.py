@@ -56,7 +56,10 @@ def save(outcome: Outcome, record: dict[str, Any], tokenizer: Path | None, folde
             record = {**record, "note": outcome.note}
         (unfinished / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         written = sorted(path.name for path in unfinished.iterdir())
-        unfinished.chmod(0o777 & ~_umask())
+        # Temporary folders, and safetensors' files, are for their owner only; these are what the user's umask says.
+        mask = _umask()
+        for path in (unfinished, *unfinished.rglob("*")):
+            path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
         unfinished.rename(folder)
         return written
     finally:

@@ -36,6 +36,9 @@ def test_transformers_loads_the_saved_folder_with_the_same_perplexity(quantized,
 
     written = save(quantized.after, quantized.as_json(), quantized.bench.loaded.folder, tmp_path / "out")
     assert written == ["packed", "result.json", "transformers"]
+    (tmp_path / "plain").write_text("")
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert modes == {(tmp_path / "plain").stat().st_mode & 0o777}
     folder = tmp_path / "out" / "transformers"
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval()
     assert perplexity(model, quantized.bench) == pytest.approx(quantized.after.metrics["perplexity"], rel=1e-6)
