@@ -99,7 +99,7 @@ class Grid:
         exact = -low / scale.float()
         if zero == "float":
             return cls(scale, exact.to(dtype), bits, group_size, False, ties)
-        return cls(scale, _whole(_round(exact, ties).clamp(0, top), bits), bits, group_size, False, ties)
+        return cls(scale, _whole(_round_(exact, ties).clamp(0, top), bits), bits, group_size, False, ties)
 
     @property
     def groups(self) -> int:
@@ -111,18 +111,18 @@ class Grid:
 
     def quantize(self, values: Tensor) -> Tensor:
         """Codes (rows, columns), int32, of values (rows, columns). With one group any number of columns will do."""
-        scale, zero = self._spread(values)
-        values = values.to(scale)
+        grouped, scale, zero = self._grouped(values)
+        codes = grouped / scale  # the one copy; what follows works in place
         if self.integer_zero:
-            codes = _round(values / scale, self.ties) + zero
+            codes = _round_(codes, self.ties).add_(zero)
         else:
-            codes = _round(values / scale + zero, self.ties)
-        return codes.clamp(0, 2**self.bits - 1).to(torch.int32)
+            codes = _round_(codes.add_(zero), self.ties)
+        return codes.clamp_(0, 2**self.bits - 1).to(torch.int32).reshape(values.shape)
 
     def dequantize(self, codes: Tensor) -> Tensor:
         """Values (rows, columns), float32 (float64 for float64 codes), of codes (rows, columns)."""
-        scale, zero = self._spread(codes)
-        return scale * (codes.to(scale) - zero)
+        grouped, scale, zero = self._grouped(codes)
+        return (grouped - zero).mul_(scale).reshape(codes.shape)
 
     def round(self, values: Tensor) -> Tensor:
         """The nearest values that the grid can hold, (rows, columns)."""
@@ -149,22 +149,21 @@ class Grid:
     def to(self, device: torch.device | str) -> "Grid":
         return replace(self, scale=self.scale.to(device), zero=self.zero.to(device))
 
-    def _spread(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """scale and zero as float32, (rows, columns) or (rows, 1)."""
+    def _grouped(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Values (rows, groups, columns of a group), scale and zero (rows, groups, 1), in float32."""
         # float64 values keep their precision, so that a float64 twin can use the same grid.
         kind = torch.float64 if values.dtype == torch.float64 else torch.float32
-        scale, zero = self.scale.to(kind), self.zero.to(kind)
-        if self.groups == 1:
-            return scale, zero
-        if self.group_size is None or values.shape[1] != self.groups * self.group_size:
+        if self.groups > 1 and (self.group_size is None or values.shape[1] != self.groups * self.group_size):
             raise ValueError(
                 f"values have {values.shape[1]} columns; the grid has {self.groups} groups of {self.group_size}"
             )
-        return scale.repeat_interleave(self.group_size, 1), zero.repeat_interleave(self.group_size, 1)
+        grouped = split_groups(values.to(kind), self.group_size if self.groups > 1 else None)
+        return grouped, self.scale.to(kind)[..., None], self.zero.to(kind)[..., None]
 
 
-def _round(values: Tensor, ties: Ties) -> Tensor:
-    return torch.round(values) if ties == "even" else torch.floor(values + 0.5)
+def _round_(values: Tensor, ties: Ties) -> Tensor:
+    """Rounds in place."""
+    return values.round_() if ties == "even" else values.add_(0.5).floor_()
 
 
 def _whole(zero: Tensor, bits: int) -> Tensor:

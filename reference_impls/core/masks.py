@@ -1,5 +1,6 @@
 """Masks: from a score for each weight to the weights that are kept."""
 
+from itertools import combinations
 from typing import Literal
 
 import torch
@@ -16,8 +17,14 @@ def keep_highest(score: Tensor, sparsity: float, *, within: Literal["row", "laye
         raise ValueError(f"within is {within!r}; allowed are row and layer")
     _check(score)
     ranked = score if within == "row" else score.reshape(1, -1)
-    lowest = torch.sort(ranked, dim=1, stable=True).indices[:, : drop_count(sparsity, ranked.shape[1])]
-    return torch.ones_like(ranked, dtype=torch.bool).scatter_(1, lowest, False).reshape(score.shape)
+    count = drop_count(sparsity, ranked.shape[1])
+    if count == 0:
+        return torch.ones_like(score, dtype=torch.bool)
+    # Selecting one value is several times faster than sorting all; the ties at it are then counted off in order.
+    last = ranked.kthvalue(count, dim=1, keepdim=True).values
+    lower, equal = ranked < last, ranked == last
+    missing = count - lower.sum(1, keepdim=True)
+    return ~(lower | (equal & (equal.cumsum(1) <= missing))).reshape(score.shape)
 
 
 def drop_count(sparsity: float, count: int) -> int:
@@ -34,9 +41,14 @@ def keep_n_of_m(score: Tensor, n: int, m: int) -> Tensor:
     """
     _check(score)
     check_pattern(n, m, score.shape[1])
-    ranked = score.reshape(-1, m)
-    lowest = torch.sort(ranked, dim=1, stable=True).indices[:, : m - n]
-    return torch.ones_like(ranked, dtype=torch.bool).scatter_(1, lowest, False).reshape(score.shape)
+    # A score's place is the number of comparisons that it wins; for a small m that is faster than sorting.
+    scores = score.reshape(-1, m).unbind(1)
+    places = [torch.zeros_like(column, dtype=torch.int16) for column in scores]
+    for earlier, later in combinations(range(m), 2):
+        later_wins = scores[earlier] <= scores[later]
+        places[later] += later_wins
+        places[earlier] += ~later_wins
+    return (torch.stack(places, 1) >= m - n).reshape(score.shape)
 
 
 def keep_by_score(

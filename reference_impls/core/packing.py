@@ -24,13 +24,13 @@ def pack(codes: Tensor, bits: int) -> Tensor:
 
 def _pack_piece(codes: Tensor, bits: int) -> Tensor:
     count = codes.numel()
-    padded = torch.zeros(-(-count // 8) * 8, dtype=torch.int32, device=codes.device)
-    padded[:count] = codes.to(torch.int32)
-    shifts = torch.arange(bits, dtype=torch.int32, device=codes.device)
-    stream = ((padded[:, None] >> shifts) & 1).to(torch.uint8).reshape(-1, 8)
-    weights = 2 ** torch.arange(8, dtype=torch.uint8, device=codes.device)
-    packed = (stream * weights).sum(1, dtype=torch.uint8)
-    return packed[: packed_size(count, bits)].clone()
+    padded = torch.zeros(-(-count // 8), 8, dtype=torch.int32, device=codes.device)
+    padded.view(-1)[:count] = codes.to(torch.int32)
+    packed = torch.zeros(len(padded), bits, dtype=torch.uint8, device=codes.device)
+    for code, byte, shift in _overlaps(bits):
+        column = padded[:, code]
+        packed[:, byte] |= ((column << shift if shift >= 0 else column >> -shift) & 255).to(torch.uint8)
+    return packed.view(-1)[: packed_size(count, bits)].clone()
 
 
 def unpack(packed: Tensor, bits: int, count: int) -> Tensor:
@@ -48,12 +48,22 @@ def unpack(packed: Tensor, bits: int, count: int) -> Tensor:
 
 
 def _unpack_piece(packed: Tensor, bits: int) -> Tensor:
-    padded = torch.zeros(-(-packed.numel() // bits) * bits, dtype=torch.uint8, device=packed.device)
-    padded[: packed.numel()] = packed
-    shifts = torch.arange(8, dtype=torch.uint8, device=packed.device)
-    stream = ((padded[:, None] >> shifts) & 1).reshape(-1, bits).to(torch.int32)
-    weights = 2 ** torch.arange(bits, dtype=torch.int32, device=packed.device)
-    return (stream * weights).sum(1, dtype=torch.int32)
+    padded = torch.zeros(-(-packed.numel() // bits), bits, dtype=torch.int32, device=packed.device)
+    padded.view(-1)[: packed.numel()] = packed.to(torch.int32)
+    codes = torch.zeros(len(padded), 8, dtype=torch.int32, device=packed.device)
+    for code, byte, shift in _overlaps(bits):
+        column = padded[:, byte]
+        codes[:, code] |= (column >> shift if shift >= 0 else column << -shift) & (2**bits - 1)
+    return codes.view(-1)
+
+
+def _overlaps(bits: int) -> list[tuple[int, int, int]]:
+    """(code, byte, shift) for every byte that each of eight codes touches; the shift takes the code into the byte."""
+    return [
+        (code, byte, code * bits - 8 * byte)
+        for code in range(8)
+        for byte in range(code * bits // 8, (code * bits + bits - 1) // 8 + 1)
+    ]
 
 
 def packed_size(count: int, bits: int) -> int:

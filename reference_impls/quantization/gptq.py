@@ -62,8 +62,10 @@ def gptq(
     M = torch.ones_like(W, dtype=torch.bool) if keep is None else keep      # (out, in)
 
     H = hessian_of_live_inputs(inputs).to(W.device)                         # (in, in)  [eq-objective]
-    order = H.diagonal().argsort(descending=True, stable=True) if act_order else torch.arange(columns, device=W.device)
-    W, M, H = W[:, order], M[:, order], H[order][:, order]
+    order = None                                                            # (in,), only with act_order
+    if act_order:
+        order = H.diagonal().argsort(descending=True, stable=True)
+        W, M, H = W[:, order], M[:, order], H[order][:, order]
     U = inverse_cholesky(H, damping).float()                                # (in, in)  [eq-hessian]
 
     Q = torch.zeros_like(W, dtype=torch.int32)                              # (out, in)
@@ -85,7 +87,7 @@ def gptq(
             E[:, q - start] = error
         W[:, stop:] -= E @ U[start:stop, stop:]                             # [eq-block-update]
 
-    if not act_order or groups is None:                                     # one grid a row serves any order
+    if order is not None and groups is None:                                # one grid a row serves any order
         Q, order = Q[:, order.argsort()], None
     grid = Grid.join(grids, groups)
     return QuantizedWeight(Q, grid, order=order) if keep is None else SparseQuantizedWeight(Q, grid, keep, order=order)

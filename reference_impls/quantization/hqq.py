@@ -57,14 +57,17 @@ def hqq(
     W, groups = weight.float(), check_group_size(group_size, weight.shape[1])
     grid = Grid.fit(W, bits=bits, group_size=groups, include_zero=False, zero="float",
                     dtype=getattr(torch, scale_dtype))                      # s, z of the smallest and largest weight
-    best, lowest = grid.zero, lp_error(W, grid, lp_norm)                    # (out, groups)
+    Q = grid.quantize(W)                                                    # (out, in)
+    R = W - grid.dequantize(Q)
+    best, lowest = grid.zero, lp_error(R, grid.group_size, lp_norm)         # (out, groups)
     for _ in range(iterations):
-        Q = grid.quantize(W)                                                # (out, in)
-        E = shrink(W - grid.dequantize(Q), beta, lp_norm)                   # (out, in)       [eq-shrink]
+        E = shrink(R, beta, lp_norm)                                        # (out, in)       [eq-shrink]
         z = zero_point(W, Q, E, grid)                                       # (out, groups)   [eq-zero]
         grid = replace(grid, zero=z.to(grid.zero.dtype))
         beta *= kappa
-        error = lp_error(W, grid, lp_norm)
+        Q = grid.quantize(W)
+        R = W - grid.dequantize(Q)
+        error = lp_error(R, grid.group_size, lp_norm)
         best, lowest = torch.where(error < lowest, grid.zero, best), torch.minimum(error, lowest)
     grid = replace(grid, zero=best)
     return QuantizedWeight(grid.quantize(W), grid)
@@ -82,6 +85,6 @@ def zero_point(W: Tensor, Q: Tensor, E: Tensor, grid: Grid) -> Tensor:
     return (split_groups(Q.float(), grid.group_size) - target).mean(-1)
 
 
-def lp_error(W: Tensor, grid: Grid, p: float) -> Tensor:
-    """Sum of |W - s (Q - z)|^p over each group, (out, groups), with the nearest codes Q.  [eq-objective]"""
-    return split_groups((W - grid.round(W)).abs().pow(p), grid.group_size).sum(-1)
+def lp_error(R: Tensor, group_size: int, p: float) -> Tensor:
+    """Sum of |R|^p over each group of the error (out, in): (out, groups).  [eq-objective]"""
+    return split_groups(R.abs().pow(p), group_size).sum(-1)
