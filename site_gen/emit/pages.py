@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,10 @@ FACT_NAMES = {
 }
 
 
+# Pages with a module of their own: each function gives file name -> Markdown.
+FURTHER: list[Callable[[Pages], dict[str, str]]] = []
+
+
 @dataclass(frozen=True)
 class Settings:
     """What mkdocs.yml says about where the site and its source are published."""
@@ -78,8 +83,8 @@ class Pages:
         """File name in the docs folder -> Markdown, formulas still as marks."""
         pages = {
             "index.md": self._home(),
-            "algorithms/index.md": self._render("algorithms.md.jinja", "algorithms/", "Algorithms", wide=True),
-            "families/index.md": self._render(
+            "algorithms/index.md": self.render("algorithms.md.jinja", "algorithms/", "Algorithms", wide=True),
+            "families/index.md": self.render(
                 "families.md.jinja", "families/", "Families", wide=True,
                 groups=sum(len(family.groups) for family in self.site.families.values()),
             ),
@@ -99,6 +104,8 @@ class Pages:
             pages[f"{links.family(name)}index.md"] = self._family(name)
         for key in self.site.surveys:
             pages[f"{links.survey(key)}index.md"] = self._survey(key)
+        for more in FURTHER:
+            pages |= more(self)
         return pages
 
     # --- one page each ------------------------------------------------------------------------------------------
@@ -114,7 +121,7 @@ class Pages:
         icon = Markup('<svg viewBox="0 0 24 24" aria-hidden="true" class="zoo-icon" fill="none" stroke="currentColor" '
                       'stroke-width="1.7" stroke-linecap="round"><circle cx="10.5" cy="10.5" r="6"/>'
                       '<path d="m15 15 5.500 5.500"/></svg>')
-        return self._render("index.md.jinja", "", "Compression Zoo", wide=True, counts=counts,
+        return self.render("index.md.jinja", "", "Compression Zoo", wide=True, counts=counts,
                             field_map=plots.field_map(site), example=self._examples()[0], search_icon=icon)
 
     def _algorithm(self, entry: Entry) -> str:
@@ -139,7 +146,7 @@ class Pages:
             "machine_forms": [["application/json", f"{base}.json", f"{algorithm.name} as JSON"],
                               ["text/markdown", f"{base}.md", f"{algorithm.name} as Markdown"]],
         }
-        return self._render(
+        return self.render(
             "algorithm.md.jinja", address, algorithm.name, front=front, entry=entry, family=family,
             group=family.family.groups[algorithm.family.partition("/")[2]],
             facts=self._facts(entry), relations=self._relations(entry),
@@ -157,20 +164,20 @@ class Pages:
             home, _, group = node.partition("/")
             return links.family(home) + (f"#{group}" if group else "")
 
-        return self._render(
+        return self.render(
             "family.md.jinja", links.family(name), family.family.name, family=family, node_address=node_address,
             survey_name=self._survey_name, front={"description": plain(family.family.definition)},
         )
 
     def _surveys(self) -> str:
         crosswalk = [entry for entry in self.site.entries.values() if any(f.covered for f in entry.filings)]
-        return self._render("surveys.md.jinja", "surveys/", "Surveys", crosswalk=crosswalk, wide=True)
+        return self.render("surveys.md.jinja", "surveys/", "Surveys", crosswalk=crosswalk, wide=True)
 
     def _survey(self, key: str) -> str:
         view = self.site.surveys[key]
         leaves = view.survey.leaves()
         seen = {leaf.work for _, leaf in leaves if leaf.read != "recalled"}
-        return self._render(
+        return self.render(
             "survey.md.jinja", links.survey(key), view.survey.name, view=view,
             recalled=[(path, leaf) for path, leaf in leaves if leaf.read == "recalled" and leaf.work not in seen],
             all_full=all(leaf.read == "full text" for _, leaf in leaves),
@@ -183,11 +190,11 @@ class Pages:
             return (people[0].sorted.casefold() if people else "", view.work.year, view.work.title.casefold())
 
         works = sorted(self.site.works.values(), key=order)
-        return self._render("bibliography.md.jinja", "bibliography/", "Bibliography", works=works, wide=True)
+        return self.render("bibliography.md.jinja", "bibliography/", "Bibliography", works=works, wide=True)
 
     def _graph(self) -> str:
         places = sorted(self.site.graph.places.values(), key=lambda place: (-place.cited_by, -place.rank, place.key))
-        return self._render("graph.md.jinja", "graph/", "Citation graph", places=places, wide=True)
+        return self.render("graph.md.jinja", "graph/", "Citation graph", places=places, wide=True)
 
     def _measured(self) -> str:
         sections = self.site.together
@@ -196,7 +203,7 @@ class Pages:
         front = {"description": "Everything that was measured, by protocol: quality against size and work.",
                  "machine_forms": [["application/json", "measured.json", "All measured numbers as JSON"],
                                    ["text/csv", "measured.csv", "All measured numbers as CSV"]]}
-        return self._render(
+        return self.render(
             "measured.md.jinja", "measured/", "Measured", front=front, wide=True, sections=sections, families=families,
             entries=entries, scatter=scatter,
         )
@@ -205,7 +212,7 @@ class Pages:
         front = {"description": "What two methods do to a model one after the other, against the sum of the two.",
                  "machine_forms": [["application/json", "combinations.json", "All pairs as JSON"],
                                    ["text/csv", "combinations.csv", "All pairs as CSV"]]}
-        return self._render("combinations.md.jinja", "combinations/", "Combinations", front=front, wide=True,
+        return self.render("combinations.md.jinja", "combinations/", "Combinations", front=front, wide=True,
                             combined=self.site.combined, bounds=BOUNDS)
 
     def _vocabulary(self) -> str:
@@ -218,7 +225,7 @@ class Pages:
             ]
             facets.append({"id": name.replace("_", "-"), "name": fact_name(name), "meaning": facet.meaning,
                            "terms": values})
-        return self._render("vocabulary.md.jinja", "vocabulary/", "Vocabulary", facets=facets)
+        return self.render("vocabulary.md.jinja", "vocabulary/", "Vocabulary", facets=facets)
 
     def _cite(self) -> str:
         example = self._examples()[0]
@@ -236,7 +243,7 @@ class Pages:
             ("assets/zoo/graph.json", "assets/zoo/graph.json", "The citation graph with positions."),
         ]
         known = [{"address": a, "pattern": p, "meaning": m} for a, p, m in forms]
-        return self._render("cite.md.jinja", "cite/", "How to cite", examples=self._examples(),
+        return self.render("cite.md.jinja", "cite/", "How to cite", examples=self._examples(),
                             citation=zoo_bibtex(self.root), forms=known)
 
     def _contribute(self) -> str:
@@ -246,7 +253,7 @@ class Pages:
         )
         ranked = sorted(examples, key=lambda key: (
             -(site.graph.places[key].cited_by if key in site.graph.places else 0), key))
-        return self._render("contribute.md.jinja", "contribute/", "Contribute", repo_url=self.settings.repo_url,
+        return self.render("contribute.md.jinja", "contribute/", "Contribute", repo_url=self.settings.repo_url,
                             wanted={"count": len(examples), "first": ranked[:12]})
 
     def _health(self) -> str:
@@ -255,7 +262,7 @@ class Pages:
             for name in self.site.families
         }
         elsewhere = sum(len(entry.elsewhere) for entry in self.site.entries.values())
-        return self._render("health.md.jinja", "health/", "Health", known=known, elsewhere=elsewhere)
+        return self.render("health.md.jinja", "health/", "Health", known=known, elsewhere=elsewhere)
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
@@ -322,7 +329,7 @@ class Pages:
         preferred = [name for name in ("gptq", "wanda", "lora") if name in self.site.entries]
         return preferred or list(self.site.entries)[:2]
 
-    def _render(self, template: str, address: str, title: str, front: dict[str, Any] | None = None,
+    def render(self, template: str, address: str, title: str, front: dict[str, Any] | None = None,
                 entry: Entry | None = None, wide: bool = False, **values: Any) -> str:
         page = Page(address, self.site, self.prose, self.formulas, entry)
         body = self._environment.get_template(template).render(page=page, site=self.site, entry=entry, **values)
