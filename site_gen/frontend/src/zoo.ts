@@ -59,6 +59,9 @@ startCopying();
 startFilters();
 startFamilies();
 
+if (document.querySelector("table[data-table]")) {
+  void import("./tables").then(({ startTables }) => startTables());
+}
 const graph = document.getElementById("zoo-graph");
 if (graph) {
   void import("./graph").then(({ startGraph }) => startGraph(graph));
