@@ -19,7 +19,7 @@ def survey(key: str) -> str:
 
 
 def work(key: str) -> str:
-    return f"bibliography/#{key}"
+    return f"works/{key}/"
 
 
 def value(facet: str, name: str) -> str:

@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from catalog import citing
-from site_gen.emit import highlight, links, plots, scatter
+from site_gen.emit import highlight, links, plots, scatter, works_pages
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.page import Page, markdown_escaped
 from site_gen.emit.prose import Prose, plain
@@ -44,7 +44,7 @@ FACT_NAMES = {
 
 
 # Pages with a module of their own: each function gives file name -> Markdown.
-FURTHER: list[Callable[[Pages], dict[str, str]]] = []
+FURTHER: list[Callable[[Pages], dict[str, str]]] = [works_pages.pages]
 
 
 @dataclass(frozen=True)

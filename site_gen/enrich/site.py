@@ -8,6 +8,7 @@ from typing import Any
 
 from catalog import model
 from site_gen.enrich import citations, code, combined, measured, together
+from site_gen.enrich.ties import Ties, ties
 from site_gen.load import CodeFile, Source
 
 
@@ -136,6 +137,7 @@ class Site:
     surveys: dict[str, SurveyView]
     works: dict[str, WorkView]
     graph: citations.CitationGraph
+    ties: dict[str, Ties]
     together: list[together.Section]
     combined: combined.Combined | None
     health: Health
@@ -160,6 +162,7 @@ def enrich(source: Source) -> Site:
         surveys=_surveys(catalog, works),
         works=works,
         graph=graph,
+        ties=ties(catalog, graph.edges),
         together=together.sections(entries.values()),
         combined=pairs,
         health=_health(catalog, entries, pairs),

@@ -54,6 +54,8 @@ def test_every_page_is_there(built):
         "bibliography/index.html", "graph/index.html", "measured/index.html", "combinations/index.html",
         "vocabulary/index.html", "cite/index.html", "contribute/index.html", "health/index.html",
         "algorithms/plane/index.html",
+        *(f"works/{key}/index.html" for key in (
+            "white2019first", "black2020second", "gray2021third", "survey2024things")),
     }
     assert {path.relative_to(out).as_posix() for path in out.rglob("*.html")} == expected
     assert report.pages == len(expected) - 2  # 404 comes from the theme, the redirect is copied
