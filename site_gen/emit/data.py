@@ -9,9 +9,11 @@ from catalog import search as index
 from site_gen.emit import links
 from site_gen.emit.page import byline, short
 from site_gen.emit.prose import plain
+from site_gen.enrich.communities import Community
 from site_gen.enrich.site import Site
 
 SCHEMA = 1
+GRAPH_SCHEMA = 2
 
 
 def search(site: Site) -> str:
@@ -54,25 +56,49 @@ def search(site: Site) -> str:
 
 
 def graph(site: Site) -> str:
-    """Nodes with positions, edges as pairs of positions in the list of nodes, from the citing to the cited work."""
-    number = {key: index for index, key in enumerate(site.graph.places)}
+    """Every work as a node; edges and declared relations as pairs of positions in the list of nodes."""
+    literature = site.literature
+    band = site.graph.band
+    number = {key: index for index, key in enumerate([*site.graph.places, *band])}
     nodes = []
-    for key, place in site.graph.places.items():
+    for key in number:
         view = site.works[key]
+        place = site.graph.places.get(key)
         entry = site.entries[view.entries[0]] if view.entries else None
+        x, y = (place.x, place.y) if place else band[key]
         nodes.append({
-            "id": key, "label": entry.name if entry else label(view.work), "title": view.work.title,
+            "id": key, "label": label(site, key), "title": view.work.title,
             "authors": byline(view.work, 3), "year": view.work.year, "family": view.family,
-            "url": links.algorithm(entry.id) if entry else links.work(key), "entry": entry is not None,
-            "cited": place.cited_by, "x": place.x, "y": place.y,
+            "url": links.algorithm(entry.id) if entry else links.work(key), "entry": entry.id if entry else None,
+            "cited": place.cited_by if place else 0, "cites": place.cites if place else 0,
+            "rank": float(f"{place.rank:.4g}") if place else 0, "x": x, "y": y,
+            "surveys": list(dict.fromkeys(filing.survey for filing in view.filings if filing.covered)),
+            "community": literature.communities.of.get(key), "main": literature.on_main_path(key),
         })
-    edges = [[number[source], number[target]] for source, target in site.graph.edges]
-    return _compact({"schema": SCHEMA, "nodes": nodes, "edges": edges})
+    return _compact({
+        "schema": GRAPH_SCHEMA, "nodes": nodes,
+        "edges": [[number[source], number[target]] for source, target in site.graph.edges],
+        "implied": [[number[item.source], number[item.target], item.relation] for item in literature.implied],
+        "communities": [
+            {"id": part.id, "label": community_label(site, part), "size": len(part.works)}
+            for part in literature.communities.all
+        ],
+        "surveys": {key: view.survey.name for key, view in site.surveys.items()},
+    })
 
 
-def label(work: Any) -> str:
-    """The work's name where it has a short one, else author and year."""
-    return work.name if work.name != work.title and len(work.name) <= 32 else short(work)
+def label(site: Site, key: str) -> str:
+    """What a work is called in the graph: its entry's name, its own where it has a short one, else author and year."""
+    view = site.works[key]
+    if view.entries:
+        return site.entries[view.entries[0]].name
+    return view.work.name if view.work.name != view.work.title and len(view.work.name) <= 32 else short(view.work)
+
+
+def community_label(site: Site, part: Community) -> str:
+    """Nobody has named the communities: the most frequent family, and the two works of the highest PageRank."""
+    works = ", ".join(label(site, key) for key in part.works[:2])
+    return f"{site.families[part.families[0][0]].family.name}: {works}" if part.families else works
 
 
 def _compact(data: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ SEED = 20231  # of the layout; any number, but always the same
 LAYOUT_STEPS = 600
 FAMILY_PULL = 0.3  # an edge of a list with one work pulls 1
 REST_PULL = 0.1  # works of no known family hang together loosely
+BAND_GAP = 0.15  # between the map, which ends at 1, and the first row of works that no citation touches
+BAND_LEAST = 40  # places in a row of them
+BAND_SHAPE = 8  # the band is about so many times as wide as high
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,23 @@ class Place:
 class CitationGraph:
     """`places` by key, in the order of the bibliography; `edges` run from the citing to the cited work.
 
-    `isolated` are works of the bibliography that no known edge touches; they are in no place.
+    `isolated` are works of the bibliography that no known edge touches; `band` gives them places below the map.
     """
 
     places: dict[str, Place]
     edges: list[tuple[str, str]]
     isolated: list[str]
+
+    @property
+    def band(self) -> dict[str, tuple[float, float]]:
+        """Rows below the map, y > 1, in the order of the bibliography; x in [-1, 1]."""
+        count = len(self.isolated)
+        across = max(BAND_LEAST, math.ceil(math.sqrt(count * BAND_SHAPE)))
+        step = 2 / (across - 1)
+        return {
+            key: (round(-1 + step * (index % across), 4), round(1 + BAND_GAP + step * (index // across), 4))
+            for index, key in enumerate(self.isolated)
+        }
 
 
 def build(works: list[str], cited: dict[str, list[str]], families: dict[str, str]) -> CitationGraph:

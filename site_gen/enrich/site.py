@@ -8,6 +8,7 @@ from typing import Any
 
 from catalog import model
 from site_gen.enrich import citations, code, combined, measured, together
+from site_gen.enrich.literature import Literature, literature
 from site_gen.enrich.ties import Ties, ties
 from site_gen.load import CodeFile, Source
 
@@ -137,6 +138,7 @@ class Site:
     surveys: dict[str, SurveyView]
     works: dict[str, WorkView]
     graph: citations.CitationGraph
+    literature: Literature
     ties: dict[str, Ties]
     together: list[together.Section]
     combined: combined.Combined | None
@@ -153,7 +155,8 @@ def enrich(source: Source) -> Site:
     entries = _entries(source, filings)
     works = _works(catalog, entries, filings)
     cited = {key: listing.all_cited for key, listing in catalog.citations.items()}
-    graph = citations.build(list(works), cited, {key: work.family for key, work in works.items() if work.family})
+    placed = {key: work.family for key, work in works.items() if work.family}
+    graph = citations.build(list(works), cited, placed)
     pairs = combined.view(catalog)
     return Site(
         catalog=catalog,
@@ -162,6 +165,7 @@ def enrich(source: Source) -> Site:
         surveys=_surveys(catalog, works),
         works=works,
         graph=graph,
+        literature=literature(catalog, graph, placed),
         ties=ties(catalog, graph.edges),
         together=together.sections(entries.values()),
         combined=pairs,
