@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import logging
 import re
-from functools import cached_property
+from collections.abc import Iterator
+from functools import cache, cached_property
 from pathlib import Path
 
 from bibtexparser import middlewares
@@ -65,6 +66,12 @@ _KEY = re.compile(r"[a-z]+[0-9]{4}[a-z0-9]*\Z")
 _ARXIV = re.compile(r"([0-9]{4}\.[0-9]{4,5}|[a-z-]+(\.[A-Z]{2})?/[0-9]{7})\Z")
 _DOI = re.compile(r"10\.[0-9]{4,9}/[^\s{}\\]+\Z")
 _ANTHOLOGY = re.compile(r"https://aclanthology\.org/([A-Za-z0-9.-]+?)/?\Z")
+_ANTHOLOGY_DOI = re.compile(r"(?i)10\.(?:18653|3115)/v1/([a-z][0-9]{2}-[0-9]{4}|[0-9]{4}\.[a-z0-9-]+\.[0-9]+)\Z")
+# What LaTeX takes for a command where it stands alone; `$` opens a formula.
+_SPECIAL = re.compile(r"[&%#_^]")
+_COMMAND = re.compile(r"\\([A-Za-z]+|.)")
+_PLAIN_NAME = re.compile(r"(?!.*\band\b)[^\W\d_][^,{}\\]*, [^,{}\\]+\Z")  # Family, Given; needs no parser
+_MATH = re.compile(r"(?<!\\)\$[^$]*(?<!\\)\$")
 
 
 class Person(Strict):
@@ -117,7 +124,9 @@ class Work(Strict):
 
     @property
     def year(self) -> int:
-        return int(self.fields["year"])
+        """0 where the field is no year, which `read` reports."""
+        year = self.fields.get("year", "")
+        return int(year) if re.fullmatch(r"\d{4}", year) else 0
 
     @property
     def arxiv(self) -> str | None:
@@ -138,9 +147,14 @@ class Work(Strict):
 
     @property
     def anthology(self) -> str | None:
-        """The id in the ACL Anthology."""
+        """The id in the ACL Anthology: of its address, or of its DOI, which ends in the id (old ids are capitals)."""
         match = _ANTHOLOGY.match(self.fields.get("url", ""))
-        return match[1] if match else None
+        if match:
+            return match[1]
+        match = _ANTHOLOGY_DOI.match(self.doi or "")
+        if match is None:
+            return None
+        return match[1].upper() if match[1][0].isalpha() else match[1].lower()
 
     @property
     def container(self) -> str | None:
@@ -247,7 +261,21 @@ def parse(text: str, file: str = "<text>") -> tuple[dict[str, Work], list[Proble
 
 
 def _unenclosed(entry: Entry) -> list[str]:
-    return [field.key for field in entry.fields if not str(field.value).strip().startswith(("{", '"'))]
+    """Fields that are not one value in braces or quotes: a number, a macro, or several values joined by `#`."""
+    return [field.key for field in entry.fields if not _enclosed(str(field.value).strip())]
+
+
+def _enclosed(value: str) -> bool:
+    if len(value) < 2 or value[0] + value[-1] not in ("{}", '""'):
+        return False
+    depth = 0
+    for place, sign in enumerate(value[1:-1]):
+        if value[place] == "\\":
+            continue
+        depth += (sign == "{") - (sign == "}")
+        if depth < 0 or (sign == value[-1] == '"' and depth == 0):
+            return False
+    return True
 
 
 def _inner(value: object) -> str:
@@ -301,11 +329,59 @@ def _check(entry: Entry, bare: list[str], problem) -> None:
         fault("doi", "not a DOI", values["doi"], expected="such as 10.18653/v1/2020.acl-main.204, without https")
     if "url" in values and not re.fullmatch(r"https?://[^\s{}\\]+", values["url"]):
         fault("url", "not a web address", values["url"], expected="an address that begins with https://")
+    for name, value in values.items():
+        if name in STANDARD and name not in _VERBATIM and name not in bare:
+            _check_latex(value, lambda *words, name=name, **rest: fault(name, *words, **rest))
+    for name in ("author", "editor"):
+        for reason, person in _misnamed(values.get(name, "")):
+            fault(name, reason, person, expected="Family, Given and Family, Given; an organisation in braces")
     if "zoo_role" in values and values["zoo_role"] not in ROLES:
         fault("zoo_role", "not a role", values["zoo_role"], expected=listed(ROLES),
               nearest=nearest(values["zoo_role"], ROLES))
     if "zoo_first_public" in values and not re.fullmatch(r"(19|20)\d\d(-\d\d)?", values["zoo_first_public"]):
         fault("zoo_first_public", "not a month", values["zoo_first_public"], expected="YYYY-MM or YYYY")
+
+
+def _check_latex(value: str, fault) -> None:
+    """What LaTeX would not set, or this package could not show as plain text."""
+    commands = _COMMAND.findall(value)
+    if commands or "$" in value:
+        known = _known_commands()
+        for command in commands:
+            if command not in known:
+                fault("a LaTeX command that cannot be shown", f"\\{command}",
+                      expected="the letter itself, or an accent", nearest=nearest(command, known, 0.75))
+    if value.count("{") != value.count("}"):
+        fault("braces that do not balance; BibTeX counts those behind a backslash too", value, expected="pairs")
+    for special in _SPECIAL.findall(_COMMAND.sub("", _MATH.sub("", value))):
+        fault("a sign that LaTeX takes for a command", special, expected=f"\\{special}, or a formula between $ and $")
+
+
+@cache
+def _known_commands() -> frozenset[str]:
+    """The commands that `plain` turns into text."""
+    from pylatexenc.latex2text import get_default_latex_context_db  # slow to import
+
+    return frozenset(spec.macroname for spec in get_default_latex_context_db().iter_macro_specs())
+
+
+def _misnamed(value: str) -> Iterator[tuple[str, str]]:
+    """(what is wrong, name) of the names that BibTeX cannot read or that hold a stray `and`."""
+    names = middlewares.names.split_multiple_persons_names(value) if value else []
+    for place, name in enumerate(names):
+        if _PLAIN_NAME.match(name):
+            continue
+        try:
+            person = _person(name)
+        except middlewares.names.InvalidNameError:
+            yield "not a name", name
+            continue
+        if person.family == "others" and place != len(names) - 1:
+            yield "`others` not at the end", name
+        elif not re.search(r"\w", person.family):
+            yield "a name without a family name", name
+        elif "and" in f"{person.given} {person.particle} {person.family}".split() and not name.startswith("{"):
+            yield "an `and` too many", name
 
 
 # --- text --------------------------------------------------------------------------------------------------------
@@ -327,15 +403,21 @@ def people(value: str) -> list[Person]:
     """The authors of a BibTeX author field, in any of BibTeX's three ways of writing a name."""
     found = []
     for name in middlewares.names.split_multiple_persons_names(value) if value else []:
-        if name.startswith("{") and name.endswith("}") and name.count("{") == 1:
+        try:
+            found.append(_person(name))
+        except middlewares.names.InvalidNameError:  # `read` reports it
             found.append(Person(family=plain(name)))
-            continue
-        parts = middlewares.names.parse_single_name_into_parts(name)
-        family, given, particle, suffix = (
-            plain(" ".join(words)) for words in (parts.last, parts.first, parts.von, parts.jr)
-        )
-        found.append(Person(family=family, given=given, particle=particle, suffix=suffix))
     return found
+
+
+def _person(name: str) -> Person:
+    if name.startswith("{") and name.endswith("}") and name.count("{") == 1:
+        return Person(family=plain(name))
+    parts = middlewares.names.parse_single_name_into_parts(name)
+    family, given, particle, suffix = (
+        plain(" ".join(words)) for words in (parts.last, parts.first, parts.von, parts.jr)
+    )
+    return Person(family=family, given=given, particle=particle, suffix=suffix)
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
