@@ -83,6 +83,7 @@ def graph(site: Site) -> str:
             {"id": part.id, "label": community_label(site, part), "size": len(part.works)}
             for part in literature.communities.all
         ],
+        "main_path": [number[key] for key in literature.main.works],
         "surveys": {key: view.survey.name for key, view in site.surveys.items()},
     })
 
@@ -96,9 +97,14 @@ def label(site: Site, key: str) -> str:
 
 
 def community_label(site: Site, part: Community) -> str:
-    """Nobody has named the communities: the most frequent family, and the two works of the highest PageRank."""
+    """Nobody has named the communities: the most frequent family (two, where one is not half), and the two works that
+    are most cited inside.
+    """
+    placed = sum(count for _, count in part.families)
+    most = 1 if part.families and 2 * part.families[0][1] >= placed else 2
+    names = " and ".join(site.families[name].family.name for name, _ in part.families[:most])
     works = ", ".join(label(site, key) for key in part.works[:2])
-    return f"{site.families[part.families[0][0]].family.name}: {works}" if part.families else works
+    return f"{names}: {works}" if names else works
 
 
 def _compact(data: Any) -> str:

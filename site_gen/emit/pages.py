@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from catalog import citing
-from site_gen.emit import highlight, links, plots, scatter, works_pages
+from site_gen.emit import graph_files, highlight, links, plots, scatter, works_pages
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.page import Page, markdown_escaped
 from site_gen.emit.prose import Prose, plain
@@ -240,7 +240,9 @@ class Pages:
             ("combinations.json", "combinations.json", "What pairs of methods do; also .csv."),
             ("algorithms.bib", "algorithms.bib", "The papers of all entries."),
             ("bibliography.bib", "bibliography.bib", "All works; also .ris and .csl.json."),
-            ("assets/zoo/graph.json", "assets/zoo/graph.json", "The citation graph with positions."),
+            ("assets/zoo/graph.json", "assets/zoo/graph.json", "What the graph's page draws, with positions."),
+            *((f"{graph_files.FOLDER}/{name}", f"{graph_files.FOLDER}/{name}", f"The citation graph. {meaning}")
+              for name, _, _, meaning in graph_files.FILES),
         ]
         known = [{"address": a, "pattern": p, "meaning": m} for a, p, m in forms]
         return self.render("cite.md.jinja", "cite/", "How to cite", examples=self._examples(),

@@ -1,4 +1,8 @@
-"""What the citation graph says beyond counts: similar works, communities, the main path, roots; and implied edges."""
+"""What the citation graph says beyond counts: similar works, communities, the main path, roots; and implied edges.
+
+All but the last look at citations among methods only (METHODS). Surveys name nearly everything, and nearly everything
+names the same models, data sets and benchmarks; with those, everything would be like everything.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ from typing import Any
 
 from site_gen.enrich import communities, mainpath, similar
 from site_gen.enrich.citations import CitationGraph
+
+METHODS = ("algorithm", "foundation")  # roles of works
+LEAST_PATH = 3  # works in the main path of a family
 
 
 @dataclass(frozen=True)
@@ -21,11 +28,18 @@ class Implied:
 
 @dataclass(frozen=True)
 class Literature:
-    """All of it, by key of the work. `reading` says how a work's own list was read: whole, part, or "" for not."""
+    """All of it, by key of the work. `reading` says how a work's own list was read: whole, part, or "" for not.
 
+    `methods` are the works that are looked at, `citations` those among them; `by_family` are main paths through the
+    works of one family, where there is one that is long enough.
+    """
+
+    methods: list[str]
+    citations: list[tuple[str, str]]
     similar: dict[str, similar.Similar]
     communities: communities.Communities
     main: mainpath.MainPath
+    by_family: dict[str, mainpath.MainPath]
     roots: mainpath.Roots
     implied: list[Implied]
     reading: dict[str, str]
@@ -34,25 +48,38 @@ class Literature:
         return key in self.main.works
 
     def community(self, key: str) -> communities.Community | None:
-        """None for a work that no known citation touches."""
+        """None for a work that is no method, or that no known citation among methods touches."""
         number = self.communities.of.get(key)
         return None if number is None else self.communities.all[number]
 
 
 def literature(catalog: Any, graph: CitationGraph, families: Mapping[str, str]) -> Literature:
     """`families[key]` is the family of a work, where it is known."""
-    keys = list(graph.places)
-    dates = {key: catalog.bibliography[key].first_public or str(catalog.bibliography[key].year) for key in keys}
+    works = catalog.bibliography
+    methods = [key for key, work in works.items() if work.role in METHODS]
+    known = set(methods)
+    citations = [(source, target) for source, target in graph.edges if source in known and target in known]
+    dates = {key: works[key].first_public or str(works[key].year) for key in methods}
     ranks = {key: place.rank for key, place in graph.places.items()}
     lists = catalog.citations
+    paths = {}
+    for family in dict.fromkeys(families.values()):
+        members = [key for key in methods if families.get(key) == family]
+        inside = [(a, b) for a, b in citations if families.get(a) == family == families.get(b)]
+        path = mainpath.main_path(members, inside, dates)
+        if len(path.works) >= LEAST_PATH:
+            paths[family] = path
     return Literature(
-        similar=similar.similar(catalog.bibliography, graph.edges),
-        communities=communities.communities(keys, graph.edges, ranks, families),
-        main=mainpath.main_path(keys, graph.edges, dates),
-        roots=mainpath.roots(keys, graph.edges),
+        methods=methods,
+        citations=citations,
+        similar=similar.similar(methods, citations),
+        communities=communities.communities(methods, citations, ranks, families),
+        main=mainpath.main_path(methods, citations, dates),
+        by_family=paths,
+        roots=mainpath.roots(methods, citations),
         implied=implied(catalog, graph.edges),
         reading={
-            key: "" if key not in lists else "whole" if lists[key].complete else "part" for key in catalog.bibliography
+            key: "" if key not in lists else "whole" if lists[key].complete else "part" for key in works
         },
     )
 
