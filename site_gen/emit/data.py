@@ -7,7 +7,7 @@ from typing import Any
 
 from catalog import search as index
 from site_gen.emit import links
-from site_gen.emit.page import byline, short
+from site_gen.emit.page import byline, label, short
 from site_gen.emit.prose import plain
 from site_gen.enrich.communities import Community
 from site_gen.enrich.site import Site
@@ -74,6 +74,7 @@ def graph(site: Site) -> str:
             "rank": float(f"{place.rank:.4g}") if place else 0, "x": x, "y": y,
             "surveys": list(dict.fromkeys(filing.survey for filing in view.filings if filing.covered)),
             "community": literature.communities.of.get(key), "main": literature.on_main_path(key),
+            **{name: value for name in ("arxiv", "doi") if (value := getattr(view.work, name))},
         })
     return _compact({
         "schema": GRAPH_SCHEMA, "nodes": nodes,
@@ -86,14 +87,6 @@ def graph(site: Site) -> str:
         "main_path": [number[key] for key in literature.main.works],
         "surveys": {key: view.survey.name for key, view in site.surveys.items()},
     })
-
-
-def label(site: Site, key: str) -> str:
-    """What a work is called in the graph: its entry's name, its own where it has a short one, else author and year."""
-    view = site.works[key]
-    if view.entries:
-        return site.entries[view.entries[0]].name
-    return view.work.name if view.work.name != view.work.title and len(view.work.name) <= 32 else short(view.work)
 
 
 def community_label(site: Site, part: Community) -> str:

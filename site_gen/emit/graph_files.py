@@ -16,7 +16,8 @@ from xml.etree import ElementTree
 import networkx
 
 from site_gen.emit import links
-from site_gen.emit.data import community_label, label
+from site_gen.emit.data import community_label
+from site_gen.emit.page import label
 from site_gen.enrich.site import Site
 
 SCHEMA = 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from site_gen.emit import highlight, icons, links, numbers, plots
+from site_gen.emit import ego, highlight, icons, links, numbers, plots
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.prose import Context, Prose
 from site_gen.enrich.measured import Curve, Metric, Row
@@ -23,6 +23,14 @@ def short(work: Any) -> str:
     if len(people) > 2 or not work.authors_complete:
         return f"{names[0]} et al. {work.year}"
     return f"{' and '.join(names)} {work.year}"
+
+
+def label(site: Site, key: str) -> str:
+    """What a work is called in the graph: its entry's name, its own where it has a short one, else author and year."""
+    view = site.works[key]
+    if view.entries:
+        return site.entries[view.entries[0]].name
+    return view.work.name if view.work.name != view.work.title and len(view.work.name) <= 32 else short(view.work)
 
 
 def byline(work: Any, most: int = 6) -> str:
@@ -151,6 +159,19 @@ class Page:
         return Markup(" ").join(
             Markup("<code>{}={}</code>").format(key, self.option(value)) for key, value in options.items()
         )
+
+    def label(self, key: str) -> str:
+        """The short name of a work in the graph."""
+        return label(self.site, key)
+
+    def work_address(self, key: str) -> str:
+        """The page of a work's method where it has one, else its own, relative to this page."""
+        view = self.site.works[key]
+        return self.link(links.algorithm(view.entries[0]) if view.entries else links.work(key))
+
+    def ego(self, key: str) -> ego.Ego:
+        """The works around one, and the picture of them."""
+        return ego.around(self.site, key, self.label, self.work_address)
 
     def entry_name(self, identifier: str) -> str:
         """The name of an entry; its id where it is gone."""

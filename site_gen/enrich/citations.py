@@ -42,6 +42,12 @@ class CitationGraph:
     isolated: list[str]
 
     @property
+    def ranking(self) -> list[str]:
+        """Every work, the most cited first; equal counts by PageRank, then by key, and last those without citations."""
+        places = sorted(self.places.values(), key=lambda place: (-place.cited_by, -place.rank, place.key))
+        return [*(place.key for place in places), *sorted(self.isolated)]
+
+    @property
     def band(self) -> dict[str, tuple[float, float]]:
         """Rows below the map, y > 1, in the order of the bibliography; x in [-1, 1]."""
         count = len(self.isolated)
