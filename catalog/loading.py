@@ -28,6 +28,7 @@ from catalog.model import (
 )
 from catalog.problems import CatalogError, Problem, listed, nearest, shown
 from catalog.reader import Document, KeyPath, dotted, read
+from catalog.reported import FOLDER, WORDS, Record, Tables, Words, records
 
 HERE = Path(__file__).resolve().parent
 Model = TypeVar("Model")
@@ -53,6 +54,9 @@ class Catalog:
     measured_on: dict[str, dict[str, Measurement]] = field(default_factory=dict)  # other model -> id -> measurement
     combined: combinations.Declared | None = None  # which methods are measured in pairs
     combinations: combinations.Combinations | None = None  # what came out
+    protocol_words: Words | None = None  # what the settings of reported numbers mean
+    reported_files: dict[str, Tables] = field(default_factory=dict)  # by file
+    reported: list[Record] = field(default_factory=list)  # every reported number, by file and row
     retired: dict[str, str] = field(default_factory=dict)  # id that is gone -> id that took its place
     synonyms: dict[str, list[str]] = field(default_factory=dict)  # phrase -> phrases that mean the same
     known_ids: set[str] = field(default_factory=set)  # also of entries that could not be read
@@ -199,6 +203,21 @@ def _read_all(catalog: Catalog) -> Iterator[Problem]:
             root / combinations.MEASURED, f"{prefix}/{combinations.MEASURED}"
         )
         yield from problems
+
+    if (root / FOLDER).is_dir():
+        document = yaml_file(root / WORDS)
+        yield from document.problems
+        catalog.protocol_words = yield from _typed(document, Words, context, hints)
+        for path in sorted((root / FOLDER).glob("*")):
+            if _is_data(path, ".yml"):
+                document = yaml_file(path)
+                yield from document.problems
+                tables = yield from _typed(document, Tables, context, hints)
+                if tables is not None:
+                    catalog.reported_files[document.file] = tables
+                    catalog.reported += records(document.file, tables)
+            elif _is_stray(path):
+                yield _stray(path, root, f"{FOLDER}/<source>.yml")
 
 
 def _is_data(path: Path, suffix: str) -> bool:

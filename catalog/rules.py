@@ -17,6 +17,7 @@ from catalog.loading import ALGORITHMS, Catalog
 from catalog.model import Algorithm, CitationList
 from catalog.problems import Problem, listed, nearest, shown
 from catalog.reader import KeyPath
+from catalog.reported import RULES as REPORTED_RULES
 
 SUMMARY_WORDS = 60
 CITED = re.compile(r"\[@([^\]\s]+)\]")
@@ -583,4 +584,5 @@ RULES: tuple[Rule, ...] = (
     citation_lists,
     measurements_belong,
     combinations_belong,
+    *REPORTED_RULES,
 )
