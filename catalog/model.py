@@ -115,6 +115,10 @@ FORMS: dict[str, str] = {
     r"^[a-z][a-z0-9_]*$": "the name of an option of the function in `code`",
     r"^reference_impls(\.[a-z][a-z0-9_]*)+:[a-z][a-z0-9_]*$": "package.module:function under reference_impls",
     r"^[^/\s]+/[^/\s]+$": "owner/name of a public repository",
+    r"^https://[^\s<>\"'\\]+$": "an address that begins with https://",
+    r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$": "a day, year-month-day, such as 2026-11-21",
+    r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$": "owner/name of a public repository",
+    r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$": "the name of a metric, as in catalog/measurements",
     r"^[a-z0-9_/.-]+\.py(::\w+)*$": "a path under tests/, such as tests/reference_impls/quantization/test_gptq.py",
 }
 
@@ -439,7 +443,6 @@ class Family(Strict):
     definition: Text = Field(description="What is done.")
     not_here: Text | None = Field(None, description="What looks alike and belongs elsewhere.")
     order: Text | None = Field(None, description="The questions that find the group, in their order.")
-    surveys: dict[Text, list[Text]] = Field(default_factory=dict, description="What each survey calls it.")
     groups: dict[Annotated[str, StringConstraints(pattern=r"^[a-z-]+$")], Group] = Field(min_length=1)
 
 
@@ -471,6 +474,9 @@ class Section(Strict):
     """A node of a survey's own tree."""
 
     title: Text = Field(description="As the survey has it.")
+    family: Text | None = Field(
+        None, description="The family of ours that it means, also for the sections inside it that name no other."
+    )
     note: Text | None = Field(None, description="What to know about it.")
     works: list[Leaf] = Field(default_factory=list)
     sections: list[Section] = Field(default_factory=list)
@@ -480,14 +486,70 @@ class Section(Strict):
         return self.works + [leaf for section in self.sections for leaf in section.leaves()]
 
 
+class Seen(Strict):
+    """How something that a survey says is known. What is only recalled has no place here."""
+
+    read: Annotated[str, Term("read")] = Field(description="How it is known that the survey says so.")
+    place: Text | None = Field(None, description="Section, table or figure of the survey.")
+    witness: Text | None = Field(None, description="The text about the survey in which it was seen, if not in itself.")
+
+    @model_validator(mode="after")
+    def _seen_somewhere(self) -> Seen:
+        if self.read == "recalled":
+            raise fault("recalled only", "full text, or secondary with its `witness`", key="read")
+        if (self.read == "secondary") != (self.witness is not None):
+            raise fault("`witness` and `read: secondary` belong together", "both or neither", key="witness")
+        return self
+
+
+class Remark(Seen):
+    """Something that a survey says or is, in our words."""
+
+    text: Text = Field(description="Markdown with $math$ and [@key].")
+
+
+class Representatives(Seen):
+    """The works that a survey tells as examples of a class."""
+
+    of: Text = Field(description="The class, in the survey's terms.")
+    works: list[Key] = Field(min_length=1, description="Keys of references.bib, in the survey's order.")
+    why: Text | None = Field(None, description="By what the survey singles them out.")
+
+
+class Measure(Seen):
+    """A metric or data set by which a survey evaluates or tells others to."""
+
+    name: Text = Field(description="As the survey has it.")
+    kind: Literal["metric", "data set", "benchmark"] = Field(description="What it is.")
+    works: list[Key] = Field(default_factory=list, description="Keys of references.bib that define it.")
+    says: Text | None = Field(None, description="What the survey says about it, in our words.")
+
+
+class SurveyTable(Seen):
+    """A table of a survey: what one could look up there."""
+
+    name: Text = Field(description="Its number, such as Table 2.")
+    of: Text = Field(description="What its rows are.")
+    columns: list[Text] = Field(default_factory=list, description="What each row says.")
+    rows: Annotated[int, Field(ge=1)] | None = Field(None, description="How many rows it has, where it was counted.")
+    says: Text | None = Field(None, description="What to know before using it.")
+
+
 class Survey(Strict):
     """How one survey files the field: catalog/surveys/<key>.yml."""
 
     work: Key = Field(description="Key of the survey in references.bib.")
     name: Text = Field(description="Short name, such as Wang et al. 2024.")
     read: Text = Field(description="How far the survey was read, and what that means for the leaves.")
-    special: list[Text] = Field(min_length=1, description="What is special about it, in our words.")
-    slips: list[Text] = Field(default_factory=list, description="Slips in it that a reader should know.")
+    editions: list[Remark] = Field(default_factory=list, description="Its versions and their size.")
+    special: list[Remark] = Field(min_length=1, description="What is special about it.")
+    concepts: list[Remark] = Field(default_factory=list, description="The terms that it defines and files by.")
+    representatives: list[Representatives] = Field(default_factory=list, description="The works it tells at length.")
+    desired_properties: list[Remark] = Field(default_factory=list, description="What it wants of a good method.")
+    metrics: list[Measure] = Field(default_factory=list, description="By what it evaluates.")
+    tables: list[SurveyTable] = Field(default_factory=list, description="Its tables.")
+    open_problems: list[Remark] = Field(default_factory=list, description="What it says is still to be done.")
+    slips: list[Remark] = Field(default_factory=list, description="Slips in it that a reader should know.")
     sections: list[Section] = Field(min_length=1, description="Its own tree.")
 
     key: str = Field("", description="The file name without .yml.")
@@ -495,13 +557,17 @@ class Survey(Strict):
 
     def leaves(self) -> list[tuple[tuple[str, ...], Leaf]]:
         """Every leaf with the titles that lead to it."""
-        found: list[tuple[tuple[str, ...], Leaf]] = []
+        return [(tuple(section.title for section in way), leaf) for way, leaf in self.places()]
 
-        def walk(section: Section, path: tuple[str, ...]) -> None:
-            path = (*path, section.title)
-            found.extend((path, leaf) for leaf in section.works)
+    def places(self) -> list[tuple[tuple[Section, ...], Leaf]]:
+        """Every leaf with the sections that lead to it, outermost first."""
+        found: list[tuple[tuple[Section, ...], Leaf]] = []
+
+        def walk(section: Section, way: tuple[Section, ...]) -> None:
+            way = (*way, section)
+            found.extend((way, leaf) for leaf in section.works)
             for inner in section.sections:
-                walk(inner, path)
+                walk(inner, way)
 
         for section in self.sections:
             walk(section, ())

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from catalog import survey_rules
 from catalog.bibliography import Work
 from catalog.code import LABEL, CodeError, fits
 from catalog.formula import Formula
@@ -144,9 +145,8 @@ def _keys_of_works(catalog: Catalog) -> Iterator[tuple[str, KeyPath, str]]:
             for key in CITED.findall(text):
                 yield entry.file, path, key.removeprefix("@")
     for survey in catalog.surveys.values():
-        yield survey.file, ("work",), survey.work
-        for path, leaf in _leaves(survey.sections, ("sections",)):
-            yield survey.file, (*path, "work"), leaf.work
+        for path, key in survey_rules.keys(survey):
+            yield survey.file, path, key
     if catalog.taxonomy is not None:
         for name, family in catalog.taxonomy.families.items():
             for group_name, group in family.groups.items():
@@ -166,13 +166,6 @@ def _citation_parts(record: CitationList) -> Iterator[tuple[KeyPath, list[str]]]
     yield ("cited",), record.cited
     for n, further in enumerate(record.also):
         yield ("also", n, "cited"), further.cited
-
-
-def _leaves(sections: list[Any], path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
-    for i, section in enumerate(sections):
-        for j, leaf in enumerate(section.works):
-            yield (*path, i, "works", j), leaf
-        yield from _leaves(section.sections, (*path, i, "sections"))
 
 
 def _prose(entry: Algorithm) -> Iterator[tuple[KeyPath, str]]:
@@ -573,6 +566,7 @@ RULES: tuple[Rule, ...] = (
     one_name_one_entry,
     one_record_one_work,
     works_exist,
+    survey_rules.surveys_hold_together,
     relations_lead_somewhere,
     no_cycles,
     summary_stands_alone,

@@ -9,7 +9,7 @@ from typing import Any
 from catalog import citing
 from catalog.notebook import notebook
 from catalog.standalone import Exporter, algorithm_file
-from site_gen.emit import downloads, graph_files, links
+from site_gen.emit import crosswalk_files, downloads, graph_files, links
 from site_gen.emit.page import byline
 from site_gen.emit.pages import CITATION_FORMS, PHRASES
 from site_gen.enrich.site import Entry, Site
@@ -49,6 +49,7 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
     for name, rows in (("measured", downloads.measured(site)), ("combinations", downloads.combinations(site.combined))):
         copied[f"{name}.json"] = downloads.as_json(rows)
         copied[f"{name}.csv"] = downloads.as_csv(rows)
+    copied |= crosswalk_files.files(site)
     copied |= graph_files.files(site)
     return copied, beside
 

@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from catalog import citing
-from site_gen.emit import graph_files, highlight, links, plots, scatter, works_pages
+from site_gen.emit import graph_files, highlight, links, plots, scatter, survey_pages, works_pages
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.page import Page, markdown_escaped
 from site_gen.emit.prose import Prose, plain
@@ -44,7 +44,7 @@ FACT_NAMES = {
 
 
 # Pages with a module of their own: each function gives file name -> Markdown.
-FURTHER: list[Callable[[Pages], dict[str, str]]] = [works_pages.pages]
+FURTHER: list[Callable[[Pages], dict[str, str]]] = [works_pages.pages, survey_pages.pages]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,6 @@ class Pages:
                 "families.md.jinja", "families/", "Families", wide=True,
                 groups=sum(len(family.groups) for family in self.site.families.values()),
             ),
-            "surveys/index.md": self._surveys(),
             "bibliography/index.md": self._bibliography(),
             "measured/index.md": self._measured(),
             "combinations/index.md": self._combinations(),
@@ -102,8 +101,6 @@ class Pages:
             pages[f"{links.algorithm(entry.id)}index.md"] = self._algorithm(entry)
         for name in self.site.families:
             pages[f"{links.family(name)}index.md"] = self._family(name)
-        for key in self.site.surveys:
-            pages[f"{links.survey(key)}index.md"] = self._survey(key)
         for more in FURTHER:
             pages |= more(self)
         return pages
@@ -167,21 +164,7 @@ class Pages:
         return self.render(
             "family.md.jinja", links.family(name), family.family.name, family=family, node_address=node_address,
             survey_name=self._survey_name, front={"description": plain(family.family.definition)},
-        )
-
-    def _surveys(self) -> str:
-        crosswalk = [entry for entry in self.site.entries.values() if any(f.covered for f in entry.filings)]
-        return self.render("surveys.md.jinja", "surveys/", "Surveys", crosswalk=crosswalk, wide=True)
-
-    def _survey(self, key: str) -> str:
-        view = self.site.surveys[key]
-        leaves = view.survey.leaves()
-        seen = {leaf.work for _, leaf in leaves if leaf.read != "recalled"}
-        return self.render(
-            "survey.md.jinja", links.survey(key), view.survey.name, view=view,
-            recalled=[(path, leaf) for path, leaf in leaves if leaf.read == "recalled" and leaf.work not in seen],
-            all_full=all(leaf.read == "full text" for _, leaf in leaves),
-            front={"description": f"How {view.survey.name} files the field, linked to the zoo."},
+            filed_as=survey_pages.filed_as(self.site, name),
         )
 
     def _bibliography(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog import model
-from site_gen.enrich import citations, code, combined, measured, together
+from site_gen.enrich import citations, code, combined, coverage, crosswalk, measured, together
 from site_gen.enrich.literature import Literature, literature
 from site_gen.enrich.ties import Ties, ties
 from site_gen.load import CodeFile, Source
@@ -28,6 +28,7 @@ class Filing:
     survey: str
     path: tuple[str, ...]
     leaf: model.Leaf
+    family: str | None = None  # the family of ours that the section means
 
     @property
     def covered(self) -> bool:
@@ -92,6 +93,8 @@ class SurveyView:
     covered: int
     recalled: int
     entries: int
+    share: coverage.Share
+    sections: list[coverage.SectionView]
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ class Site:
     entries: dict[str, Entry]
     families: dict[str, FamilyView]
     surveys: dict[str, SurveyView]
+    crosswalk: crosswalk.Crosswalk
     works: dict[str, WorkView]
     graph: citations.CitationGraph
     literature: Literature
@@ -162,7 +166,8 @@ def enrich(source: Source) -> Site:
         catalog=catalog,
         entries=entries,
         families=_families(catalog, entries),
-        surveys=_surveys(catalog, works),
+        surveys=_surveys(catalog, works, entries),
+        crosswalk=crosswalk.build(catalog, entries, works),
         works=works,
         graph=graph,
         literature=literature(catalog, graph, placed),
@@ -202,8 +207,10 @@ def _entries(source: Source, filings: dict[str, list[Filing]]) -> dict[str, Entr
 def _filings(catalog: Any) -> dict[str, list[Filing]]:
     found: dict[str, list[Filing]] = {}
     for key, survey in catalog.surveys.items():
-        for path, leaf in survey.leaves():
-            found.setdefault(leaf.work, []).append(Filing(key, path, leaf))
+        for way, leaf in survey.places():
+            family = next((section.family for section in reversed(way) if section.family), None)
+            path = tuple(section.title for section in way)
+            found.setdefault(leaf.work, []).append(Filing(key, path, leaf, family))
     return found
 
 
@@ -224,7 +231,7 @@ def _families(catalog: Any, entries: dict[str, Entry]) -> dict[str, FamilyView]:
     return views
 
 
-def _surveys(catalog: Any, works: dict[str, WorkView]) -> dict[str, SurveyView]:
+def _surveys(catalog: Any, works: dict[str, WorkView], entries: dict[str, Entry]) -> dict[str, SurveyView]:
     views = {}
     for key, survey in catalog.surveys.items():
         leaves = [leaf for _, leaf in survey.leaves()]
@@ -232,7 +239,7 @@ def _surveys(catalog: Any, works: dict[str, WorkView]) -> dict[str, SurveyView]:
         recalled = {leaf.work for leaf in leaves} - covered
         views[key] = SurveyView(
             key, survey, catalog.bibliography[survey.work], len(covered), len(recalled),
-            sum(1 for work in covered if works[work].entries),
+            sum(1 for work in covered if works[work].entries), *coverage.of_survey(survey, works, entries),
         )
     return views
 
@@ -251,7 +258,6 @@ def _works(catalog: Any, entries: dict[str, Entry], filings: dict[str, list[Fili
     for node in catalog.taxonomy.nodes():
         for key in catalog.taxonomy.group(node).examples:
             examples.setdefault(key, []).append(node.partition("/")[0])
-    sections = _survey_families(catalog)
     views = {}
     for key, work in catalog.bibliography.items():
         family, origin = None, ""
@@ -260,27 +266,11 @@ def _works(catalog: Any, entries: dict[str, Entry], filings: dict[str, list[Fili
         elif key in examples:
             family, origin = Counter(examples[key]).most_common(1)[0][0], "example"
         else:
-            votes = Counter(
-                sections[filing.survey, filing.path[0]]
-                for filing in filings.get(key, [])
-                if filing.covered and (filing.survey, filing.path[0]) in sections
-            )
+            votes = Counter(filing.family for filing in filings.get(key, []) if filing.covered and filing.family)
             if votes and (len(votes) == 1 or votes.most_common(2)[0][1] > votes.most_common(2)[1][1]):
                 family, origin = votes.most_common(1)[0][0], "survey"
         views[key] = WorkView(key, work, papers.get(key, []), used.get(key, []), filings.get(key, []), family, origin)
     return views
-
-
-def _survey_families(catalog: Any) -> dict[tuple[str, str], str]:
-    """(survey, title of a top section) -> the one family whose survey names the taxonomy gives as that section."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for key, survey in catalog.surveys.items():
-        for section in survey.sections:
-            for name, family in catalog.taxonomy.families.items():
-                titles = {title.casefold() for title in family.surveys.get(key, [])}
-                if section.title.casefold() in titles:
-                    found.setdefault((key, section.title), set()).add(name)
-    return {place: next(iter(names)) for place, names in found.items() if len(names) == 1}
 
 
 def _named_works(algorithm: model.Algorithm) -> list[str]:

@@ -149,9 +149,10 @@ work: third2022three
 name: Third 2022
 read: In full.
 special:
-  - It is short.
+  - {text: It is short., read: full text}
 sections:
   - title: "1 Quantization"
+    family: quantization
     works:
       - {work: first2020one, depth: table, read: full text, says: Rounds and repairs.}
 """

@@ -27,7 +27,6 @@ families:
     definition: Numbers are stored on a coarser grid.
     not_here: Numbers are removed.
     order: Ask first.
-    surveys: {survey2024: [Quantization]}
     groups:
       rounding:
         name: Rounding
@@ -94,11 +93,12 @@ work: survey2024things
 name: Survey 2024
 read: The whole of it.
 special:
-  - It is small.
+  - {text: It is small., read: full text, place: Section 1}
 slips:
-  - It misspells things.
+  - {text: It misspells things., read: full text}
 sections:
   - title: Quantization
+    family: quantization
     works:
       - {work: white2019first, depth: described, read: full text, says: Rounds things.}
     sections:
