@@ -24,7 +24,7 @@ SCHEMA = 1
 FOLDER = "graph"
 NODE = ("id", "label", "title", "authors", "year", "first_public", "venue", "role", "doi", "arxiv", "family",
         "family_from", "entry", "url", "list_read", "cited_by", "cites", "pagerank", "community", "community_label",
-        "main_path", "surveys")  # fmt: skip
+        "main_path", "root", "surveys")  # fmt: skip
 EDGE = ("source", "target", "witness", "complete")
 IMPLIED = ("source", "target", "relation")
 
@@ -76,6 +76,7 @@ def files(site: Site) -> dict[str, str]:
 def _nodes(site: Site) -> list[dict[str, Any]]:
     """Every work of the bibliography; None for what is not known of it."""
     literature = site.literature
+    roots = set(literature.roots.keys)
     found = []
     for key, view in site.works.items():
         place, part, work = site.graph.places.get(key), literature.community(key), view.work
@@ -89,7 +90,7 @@ def _nodes(site: Site) -> list[dict[str, Any]]:
             "cited_by": place.cited_by if place else 0, "cites": place.cites if place else 0,
             "pagerank": float(f"{place.rank:.6g}") if place else 0.0,
             "community": part.id if part else None, "community_label": community_label(site, part) if part else None,
-            "main_path": literature.on_main_path(key),
+            "main_path": literature.on_main_path(key), "root": key in roots,
             "surveys": list(dict.fromkeys(filing.survey for filing in view.filings if filing.covered)),
         })  # fmt: skip
     return found

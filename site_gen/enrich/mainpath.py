@@ -44,10 +44,10 @@ class Root:
 
 @dataclass(frozen=True)
 class Roots:
-    """The most cited roots, and the number of all of them."""
+    """The most cited roots, and the keys of all of them in the same order."""
 
     first: list[Root]
-    count: int
+    keys: list[str]
 
 
 def main_path(keys: Sequence[str], edges: Iterable[tuple[str, str]], dates: Mapping[str, str]) -> MainPath:
@@ -99,12 +99,12 @@ def main_path(keys: Sequence[str], edges: Iterable[tuple[str, str]], dates: Mapp
 
 
 def roots(keys: Iterable[str], edges: Sequence[tuple[str, str]], most: int = MOST_ROOTS) -> Roots:
-    """Cited works of which no citation is known, the most cited first, and how many there are in all."""
+    """Cited works of which no citation is known, the most cited first; equal counts by key."""
     cites = {source for source, _ in edges}
     graph = networkx.DiGraph(edges)
     found = sorted((key for key in keys if key in graph and key not in cites), key=lambda k: (-graph.in_degree(k), k))
-    return Roots([Root(key, graph.in_degree(key), len(networkx.ancestors(graph, key))) for key in found[:most]],
-                 len(found))
+    first = [Root(key, graph.in_degree(key), len(networkx.ancestors(graph, key))) for key in found[:most]]
+    return Roots(first, found)
 
 
 def _first(date: str) -> str:
