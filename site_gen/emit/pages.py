@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from catalog import citing
-from site_gen.emit import graph_files, highlight, links, plots, scatter, survey_pages, works_pages
+from site_gen.emit import graph_files, graph_page, highlight, links, plots, scatter, survey_pages, works_pages
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.page import Page, markdown_escaped
 from site_gen.emit.prose import Prose, plain
@@ -44,7 +44,7 @@ FACT_NAMES = {
 
 
 # Pages with a module of their own: each function gives file name -> Markdown.
-FURTHER: list[Callable[[Pages], dict[str, str]]] = [works_pages.pages, survey_pages.pages]
+FURTHER: list[Callable[[Pages], dict[str, str]]] = [works_pages.pages, graph_page.pages, survey_pages.pages]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,6 @@ class Pages:
             "bibliography/index.md": self._bibliography(),
             "measured/index.md": self._measured(),
             "combinations/index.md": self._combinations(),
-            "graph/index.md": self._graph(),
             "vocabulary/index.md": self._vocabulary(),
             "cite/index.md": self._cite(),
             "contribute/index.md": self._contribute(),
@@ -174,10 +173,6 @@ class Pages:
 
         works = sorted(self.site.works.values(), key=order)
         return self.render("bibliography.md.jinja", "bibliography/", "Bibliography", works=works, wide=True)
-
-    def _graph(self) -> str:
-        places = sorted(self.site.graph.places.values(), key=lambda place: (-place.cited_by, -place.rank, place.key))
-        return self.render("graph.md.jinja", "graph/", "Citation graph", places=places, wide=True)
 
     def _measured(self) -> str:
         sections = self.site.together
