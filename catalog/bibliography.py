@@ -101,6 +101,8 @@ class Work(Strict):
     type: str = Field(description="BibTeX type.")
     fields: dict[str, str] = Field(description="Field to value as it stands in the file, canonical order.")
     line: int = 0
+    version: str = Field("", description="Of a page or a data set that has versions. No field of the file.")
+    day: str = Field("", description="Of its last change, YYYY-MM-DD, where that is known. No field of the file.")
 
     def text(self, name: str) -> str | None:
         """A field in plain text, or None where it is not there."""
@@ -116,6 +118,10 @@ class Work(Strict):
     @cached_property
     def authors(self) -> list[Person]:
         return [person for person in people(self.fields.get("author", "")) if person.family != "others"]
+
+    @cached_property
+    def editors(self) -> list[Person]:
+        return [person for person in people(self.fields.get("editor", "")) if person.family != "others"]
 
     @property
     def authors_complete(self) -> bool:
@@ -421,6 +427,13 @@ def _person(name: str) -> Person:
 
 
 # --- writing -----------------------------------------------------------------------------------------------------
+
+
+def latex(text: str) -> str:
+    """Plain text as LaTeX; letters that LaTeX has no command for stay as they are."""
+    from pylatexenc.latexencode import UnicodeToLatexEncoder  # slow to import
+
+    return UnicodeToLatexEncoder(unknown_char_warning=False).unicode_to_latex(text)
 
 
 def bibtex(work: Work, own: bool = False) -> str:

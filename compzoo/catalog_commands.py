@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from compzoo import cite_command
 from compzoo.errors import fail, unknown
 
 if TYPE_CHECKING:
@@ -20,21 +20,12 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
 
-class Format(StrEnum):
-    """Citation formats, as catalog.citing has them."""
-
-    bibtex = "bibtex"
-    ris = "ris"
-    csl_json = "csl-json"
-    text = "text"
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("list")(list_entries)
     app.command("show")(show)
     app.command("search")(search)
-    app.command("cite")(cite)
+    app.command("cite")(cite_command.cite)
     app.command("validate")(validate)
     app.command("new")(new)
 
@@ -44,7 +35,7 @@ def list_entries(
     as_json: AsJson = False,
 ) -> None:
     """List the algorithms."""
-    catalog = _load()
+    catalog = load_catalog()
     entries = list(catalog.algorithms.values())
     if family is not None:
         known = [*catalog.taxonomy.families, *catalog.taxonomy.nodes()]
@@ -70,7 +61,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one algorithm: summary, facts, steps, relations, measurement and paper."""
-    catalog = _load()
+    catalog = load_catalog()
     entry = _entry(catalog, identifier)
     if as_json:
         _print_json(as_data(catalog, entry))
@@ -122,7 +113,7 @@ def search(
     """Search names, facts, families, titles, authors and text; forgives slips and knows synonyms."""
     from catalog import search as searching
 
-    catalog = _load()
+    catalog = load_catalog()
     query = " ".join(words)
     hits = searching.search(catalog, query, limit)
     if as_json:
@@ -136,32 +127,6 @@ def search(
     for hit in hits:
         table.add_row(hit.id, hit.name, _first_sentence(catalog.algorithms[hit.id].summary))
     _print(table)
-
-
-def cite(
-    identifiers: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of algorithms, keys of works.")],
-    form: Annotated[Format, typer.Option("--format", help="Format of the record.")] = Format.bibtex,
-    entry: Annotated[bool, typer.Option("--entry", help="Cite the zoo's own entry and not its paper.")] = False,
-) -> None:
-    """Print the citation of an algorithm's paper, or of any work of the bibliography."""
-    from catalog import citing
-
-    catalog = _load()
-    slugs = {work.slug: work for work in catalog.bibliography.values() if work.slug}
-    found: dict[str, Any] = {}
-    for identifier in identifiers:
-        known_entry = catalog.algorithms.get(catalog.retired.get(identifier, identifier))
-        if known_entry is not None:
-            what = None if entry else catalog.paper_of(known_entry)
-            what = what or known_entry
-        elif identifier in catalog.bibliography or identifier in slugs:
-            if entry:
-                fail(f"`{identifier}` is a work, not an entry; leave out --entry")
-            what = catalog.bibliography.get(identifier) or slugs[identifier]
-        else:
-            unknown("algorithm or work", identifier, [*catalog.algorithms, *slugs, *catalog.bibliography])
-        found.setdefault(getattr(what, "key", None) or what.id, what)
-    typer.echo(citing.format_all(found.values(), form.value), nl=False)
 
 
 def validate(
@@ -296,7 +261,7 @@ def _claims(title: str, claims: list[Any]) -> list[str]:
     return [f"## {title}", "\n".join(f"- {claim.text}" for claim in claims)]
 
 
-def _load() -> Catalog:
+def load_catalog() -> Catalog:
     """The catalog, or what can be read of it with a warning: a fault in one entry must not hide the others."""
     import catalog as reading
 

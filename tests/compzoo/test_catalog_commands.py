@@ -6,9 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-import bibtexparser
 import pytest
-import rispy
 import typer
 from typer.testing import CliRunner
 
@@ -75,26 +73,6 @@ def test_search(run) -> None:
     assert json.loads(run("search", "xylophone", "--json").stdout) == []
     assert "Nothing found" in run("search", "xylophone").stdout
     assert "wanda" in run("search", "wnada").stdout
-
-
-def test_cite_prints_the_record_and_nothing_else(run) -> None:
-    out = run("cite", "wanda").stdout
-    assert out.startswith("@inproceedings{sun2024simple,\n") and out.endswith("}\n")
-    library = bibtexparser.parse_string(out)
-    assert not library.failed_blocks and [entry.key for entry in library.entries] == ["sun2024simple"]
-    several = run("cite", "wanda", "frantar2023optq", "wanda", "awq").stdout
-    keys = [entry.key for entry in bibtexparser.parse_string(several).entries]
-    assert keys == ["sun2024simple", "frantar2023optq", "lin2024awq"]
-    assert json.loads(run("cite", "wanda", "lora", "--format", "csl-json").stdout)[1]["id"] == "hu2022lora"
-    assert [record["id"] for record in rispy.loads(run("cite", "lora", "--format", "ris").stdout)] == ["hu2022lora"]
-    assert run("cite", "lora", "--format", "text").stdout.startswith("Edward J. Hu, ")
-
-
-def test_cite_the_entry_itself_and_faults(run) -> None:
-    assert "Compression Zoo" in run("cite", "wanda", "--entry").stdout
-    assert "leave out --entry" in run("cite", "frantar2023optq", "--entry", code=2).stderr
-    assert "did you mean 'frantar2023optq'?" in run("cite", "frantar2032optq", code=2).stderr
-    assert run("cite", "wanda", "--format", "endnote", code=2).stdout == ""
 
 
 def test_validate(run, copied: Path) -> None:
