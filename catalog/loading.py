@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from catalog import bibliography, combinations, measurements, search
+from catalog import bibliography, combinations, kinds, measurements, search
 from catalog.bibliography import Work
 from catalog.code import Source
 from catalog.measurements import Measurement
@@ -22,6 +22,7 @@ from catalog.model import (
     Algorithm,
     CitationList,
     Facet,
+    Id,
     Survey,
     Taxonomy,
     Text,
@@ -57,6 +58,9 @@ class Catalog:
     protocol_words: Words | None = None  # what the settings of reported numbers mean
     reported_files: dict[str, Tables] = field(default_factory=dict)  # by file
     reported: list[Record] = field(default_factory=list)  # every reported number, by file and row
+    frameworks: dict[str, kinds.Framework] = field(default_factory=dict)
+    benchmarks: dict[str, kinds.Benchmark] = field(default_factory=dict)
+    metrics: dict[str, kinds.MetricEntry] = field(default_factory=dict)
     retired: dict[str, str] = field(default_factory=dict)  # id that is gone -> id that took its place
     synonyms: dict[str, list[str]] = field(default_factory=dict)  # phrase -> phrases that mean the same
     known_ids: set[str] = field(default_factory=set)  # also of entries that could not be read
@@ -79,6 +83,16 @@ class Catalog:
     def target(self, name: str) -> Algorithm | Work | None:
         """What a relation points to: an entry by id, or a work by key."""
         return self.algorithms.get(name) or self.bibliography.get(name)
+
+    def kinds(self) -> dict[str, dict[str, Any]]:
+        """Frameworks, benchmarks and metrics by the name of their kind, then by id."""
+        return {"framework": self.frameworks, "benchmark": self.benchmarks, "metric": self.metrics}
+
+    def all_measurements(self) -> Iterator[Measurement]:
+        """Those on each entry's own model, then those on other models."""
+        yield from self.measurements.values()
+        for by_id in self.measured_on.values():
+            yield from by_id.values()
 
     def is_stale(self, measurement: Measurement) -> bool:
         """Whether the code of a measurement has changed since."""
@@ -154,6 +168,16 @@ def _read_all(catalog: Catalog) -> Iterator[Problem]:
     yield from document.problems
     groups = yield from _typed(document, list[Annotated[list[Text], Field(min_length=2)]], context)
     catalog.synonyms = search.spread(groups or [])
+
+    for file, shape, found in (
+        (kinds.FRAMEWORKS, kinds.Framework, catalog.frameworks),
+        (kinds.BENCHMARKS, kinds.Benchmark, catalog.benchmarks),
+        (kinds.METRICS, kinds.MetricEntry, catalog.metrics),
+    ):
+        if (root / file).exists():
+            document = yaml_file(root / file)
+            yield from document.problems
+            found.update(sorted(((yield from _typed(document, dict[Id, shape], context, hints)) or {}).items()))
 
     for path in sorted((root / "surveys").glob("*")):
         if _is_data(path, ".yml"):

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from catalog import survey_rules
+from catalog import kind_rules, survey_rules
 from catalog.bibliography import Work
 from catalog.code import LABEL, CodeError, fits
 from catalog.formula import Formula
@@ -579,4 +579,5 @@ RULES: tuple[Rule, ...] = (
     measurements_belong,
     combinations_belong,
     *REPORTED_RULES,
+    *kind_rules.RULES,
 )

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from catalog import kinds
 from catalog.model import COMPUTED, Algorithm, Facet, Leaf
 
 FILE = Path(__file__).resolve().parent / "schema" / "algorithm.schema.json"
@@ -28,7 +29,7 @@ def terms() -> set[str]:
             for value in node:
                 walk(value)
 
-    for model in (Algorithm, Leaf):
+    for model in (Algorithm, Leaf, *kinds.KINDS.values()):
         walk(model.model_json_schema())
     return found
 
