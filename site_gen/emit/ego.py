@@ -21,8 +21,7 @@ TOP, BOTTOM = 14, 30
 LEFT, RIGHT = 2.5, 97.5  # per cent of the width
 GAP = 1  # years without a work that the axis shows; of more the rest is left out
 NARROW = 300  # the least width in pixels, by which it is decided on which side of its mark a name has room
-GLYPH = 6.9
-NAME = 24  # letters of a name in the picture
+GLYPH = 6.6  # pixels of a letter, about
 TICK = 12.0  # per cent between the labels of years, at least
 MARKS = {
     "current": "M-6 0A6 6 0 1 1 6 0A6 6 0 1 1 -6 0Z",
@@ -128,13 +127,13 @@ def _draw(
 
 
 def _mark(site: Site, row: _Row, name: str, address: str) -> str:
-    """The mark of a work and its name, on the side away from the lines where that has room."""
-    text = name if len(name) <= NAME else name[: NAME - 1].rstrip() + "…"
-    wide = GLYPH * len(text) + 12
+    """The mark of a work and its name, on the side away from the lines where that has room; cut where neither has."""
     room = {"end": row.x / 100 * NARROW, "start": (100 - row.x) / 100 * NARROW}
-    wanted = "end" if row.kind == "cited" else "start"
-    other = "start" if wanted == "end" else "end"
-    side = wanted if room[wanted] >= wide or room[wanted] >= room[other] else other
+    side = "end" if row.kind == "cited" else "start"
+    if GLYPH * len(name) + 12 > room[side]:
+        side = max(room, key=lambda one: (room[one], one))
+    letters = int((room[side] - 12) / GLYPH)
+    text = name if len(name) <= letters else name[: letters - 1].rstrip() + "…"
     view = site.works[row.key]
     own = " has-entry" if view.entries else ""
     inside = (
