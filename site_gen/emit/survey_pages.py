@@ -51,7 +51,7 @@ def _crosswalk(maker: Pages) -> str:
              "machine_forms": [["application/json", "crosswalk.json", "The crosswalk as JSON"],
                                ["text/csv", "crosswalk.csv", "The crosswalk as CSV"]]}
     return maker.render("crosswalk.md.jinja", "crosswalk/", "Crosswalk", front=front, wide=True,
-                        crosswalk=site.crosswalk, section_address=address, ours=OURS)
+                        crosswalk=site.crosswalk, section_address=address, by_family=by_family(site), ours=OURS)
 
 
 def section_ids(view: SurveyView) -> dict[tuple[str, ...], str]:

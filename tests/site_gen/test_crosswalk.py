@@ -224,8 +224,9 @@ def test_crosswalk_page_holds_every_row_and_marks_the_sides_that_disagree(pages,
                        r'data-has-family="([^"]*)" data-has-mark="([^"]*)"', page)
     assert [key for key, *_ in found] == [row.id for row in both.crosswalk.rows]
     by_key = {key: [set(part.split()) for part in parts] for key, *parts in found}
-    assert by_key["white2019first"] == [{"survey2024", "other2021"}, set(), {"quantization", "pruning"},
-                                        {"disagree", "entry", "algorithm"}]
+    assert by_key["white2019first"] == [
+        {"survey2024", "survey2024.quantization", "other2021", "other2021.pruning"}, set(),
+        {"quantization", "pruning"}, {"disagree", "entry", "algorithm"}]
     assert by_key["gray2021third"] == [{"other2021"}, {"survey2024"}, {"quantization"}, set()]
     plain = page[page.index('<tr id="white2019first"'):].partition("</tr>")[0]
     assert plain.count("zoo-party") == 3 and plain.count("zoo-filing--passing") == 1
@@ -288,7 +289,7 @@ def test_surveys_page_sets_them_side_by_side(pages, both):
     overlaps = page[page.index("{#overlaps}"):page.index("{#families}")]
     assert text(overlaps).count("2 100 %") == 2 and text(overlaps).count("2 in all") == 2
     families = page[page.index("{#families}"):]
-    assert "../crosswalk/?survey=other2021&amp;family=pruning" in families
+    assert "../crosswalk/?survey=other2021.pruning&amp;mark=algorithm" in families
     assert survey_pages.by_family(both) == {
         "quantization": {"other2021": 1, "survey2024": 1}, "pruning": {"other2021": 1, "survey2024": 0}}
     assert survey_pages.window(both, both.surveys["other2021"]) == (2019, 2019, 2020)
