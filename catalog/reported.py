@@ -7,6 +7,7 @@ and which protocols are known to be the same in several sources.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 FOLDER, WORDS = "reported", "protocols.yml"
 _SETTING = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
 FORMS[_SETTING] = "a key of `settings` in protocols.yml: small letters and digits, words joined by _"
+_CITED = re.compile(r"\[@([^\]\s]+)\]")
 Setting = Annotated[str, StringConstraints(pattern=_SETTING)]
 
 # What a part of the setting is: `evaluation` and `compression` must be equal before two numbers may stand side by
@@ -250,6 +252,11 @@ def records_are_whole(catalog: Catalog) -> Iterator[Problem]:
                     value=shown(name), expected="a key under `settings` there",
                     nearest=nearest(name, words.settings),
                 )  # fmt: skip
+        for key in _CITED.findall(" ".join(record.notes)):
+            if key not in catalog.bibliography:
+                yield catalog.problem(record.file, _place(catalog, record, "note"), "no such work in references.bib",
+                                      value=shown(key), expected="a key of references.bib",
+                                      nearest=nearest(key, catalog.bibliography))
         facts = {"model", "metric", "dataset", *record.setting}
         for name in record.from_code:
             if name not in facts:

@@ -12,6 +12,7 @@ from catalog.standalone import Exporter, algorithm_file
 from site_gen.emit import crosswalk_files, downloads, graph_files, links
 from site_gen.emit.page import byline
 from site_gen.emit.pages import CITATION_FORMS, PHRASES
+from site_gen.emit.reported_pages import reported_data, reported_files
 from site_gen.enrich.site import Entry, Site
 
 SCHEMA = 1  # raised when a key changes its meaning or goes
@@ -51,6 +52,7 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
         copied[f"{name}.csv"] = downloads.as_csv(rows)
     copied |= crosswalk_files.files(site)
     copied |= graph_files.files(site)
+    copied |= reported_files(site.reported)
     return copied, beside
 
 
@@ -79,6 +81,9 @@ def entry_data(site: Site, entry: Entry) -> dict[str, Any]:
             for model, found in entry.elsewhere.items()
         },
         "cited_by": place.cited_by if place else None,
+        "reported": [
+            reported_data(site.reported, line) for line in site.reported.of(entry.algorithm.paper or entry.id)
+        ],
     }
     return {"schema": SCHEMA, "id": entry.id, **fields, "computed": computed}
 

@@ -12,7 +12,17 @@ import jinja2
 from markupsafe import Markup
 
 from catalog import citing
-from site_gen.emit import graph_files, graph_page, highlight, links, plots, scatter, survey_pages, works_pages
+from site_gen.emit import (
+    graph_files,
+    graph_page,
+    highlight,
+    links,
+    plots,
+    reported_pages,
+    scatter,
+    survey_pages,
+    works_pages,
+)
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.page import Page, markdown_escaped
 from site_gen.emit.prose import Prose, plain
@@ -44,7 +54,7 @@ FACT_NAMES = {
 
 
 # Pages with a module of their own: each function gives file name -> Markdown.
-FURTHER: list[Callable[[Pages], dict[str, str]]] = [works_pages.pages, graph_page.pages, survey_pages.pages]
+FURTHER: list[Callable[[Pages], dict[str, str]]] = [works_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages]
 
 
 @dataclass(frozen=True)
@@ -147,7 +157,7 @@ class Pages:
             group=family.family.groups[algorithm.family.partition("/")[2]],
             facts=self._facts(entry), relations=self._relations(entry),
             backlinks=[self._backlink(link) for link in entry.backlinks],
-            reported=_protocols(algorithm), citation=citation, machine_forms=forms,
+            citation=citation, machine_forms=forms,
             listing=highlight.listing(entry.code.file.text, set(algorithm.equations)),
             cited_by={"count": place.cited_by if place else 0}, model_says=explained.model,
             edit_url=self.settings.edit(algorithm.file),
@@ -398,14 +408,3 @@ def _extra(relation: Any, kind: str, back: bool) -> str:
         return {"before": "this one first", "after": "the other one first", "either": "in either order"}[order]
     return "under a named setting" if kind == "special_case_of" else ""
 
-
-def _protocols(algorithm: Any) -> list[dict[str, Any]]:
-    """Reported numbers, those of one protocol together, in the order of the entry."""
-    groups: dict[str, dict[str, Any]] = {}
-    for number in algorithm.reported:
-        setting = sorted(number.setting.items())
-        key = json.dumps([number.metric, number.dataset, setting], default=str)
-        group = groups.setdefault(key, {"title": f"{number.metric} on {number.dataset}",
-                                        "setting": list(number.setting.items()), "numbers": []})
-        group["numbers"].append(number)
-    return list(groups.values())

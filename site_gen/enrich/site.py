@@ -9,6 +9,7 @@ from typing import Any
 from catalog import model
 from site_gen.enrich import citations, code, combined, coverage, crosswalk, measured, together
 from site_gen.enrich.literature import Literature, literature
+from site_gen.enrich.reported import Reported, reported_numbers
 from site_gen.enrich.ties import Ties, ties
 from site_gen.load import CodeFile, Source
 
@@ -144,6 +145,7 @@ class Site:
     graph: citations.CitationGraph
     literature: Literature
     ties: dict[str, Ties]
+    reported: Reported
     together: list[together.Section]
     combined: combined.Combined | None
     health: Health
@@ -172,6 +174,7 @@ def enrich(source: Source) -> Site:
         graph=graph,
         literature=literature(catalog, graph, placed),
         ties=ties(catalog, graph.edges),
+        reported=reported_numbers(catalog, entries, works),
         together=together.sections(entries.values()),
         combined=pairs,
         health=_health(catalog, entries, pairs),
@@ -277,12 +280,13 @@ def _named_works(algorithm: model.Algorithm) -> list[str]:
     """Keys of the works that an entry's relations, claims, numbers and reading list name, each once."""
     keys = [relation.target for relation in algorithm.relations]
     keys += [claim.source.work for claim in [*algorithm.strengths, *algorithm.limits] if claim.source]
-    keys += [number.source.work for number in algorithm.reported]
     keys += algorithm.further_reading
     return list(dict.fromkeys(keys))
 
 
 def _health(catalog: Any, entries: dict[str, Entry], pairs: combined.Combined | None) -> Health:
+    reported_methods = {record.method for record in catalog.reported}
+
     def check(title: str, meaning: str, holds: Any) -> Check:
         missing = [entry.id for entry in entries.values() if not holds(entry)]
         return Check(title, meaning, len(entries) - len(missing), len(entries), missing)
@@ -308,7 +312,7 @@ def _health(catalog: Any, entries: dict[str, Entry], pairs: combined.Combined | 
         check("Filed by a survey", "At least one survey was seen to treat it.",
               lambda entry: any(filing.covered for filing in entry.filings)),
         check("Reported numbers", "At least one number of the literature with its whole protocol.",
-              lambda entry: entry.algorithm.reported),
+              lambda entry: (entry.algorithm.paper or entry.id) in reported_methods),
     ]
     by_checked: dict[str, list[str]] = {}
     for entry in entries.values():

@@ -32,10 +32,15 @@ class Ties:
 def ties(catalog: Any, edges: Iterable[tuple[str, str]]) -> dict[str, Ties]:
     """The ties of every work of the bibliography. `edges` run from the citing to the cited work."""
     found = {key: Ties([], [], [], []) for key in catalog.bibliography}
-    for algorithm in sorted(catalog.algorithms.values(), key=lambda entry: entry.name.casefold()):
+    for algorithm in catalog.algorithms.values():
         for key, (ways, relations) in _named(algorithm).items():
             if key in found and key != algorithm.paper:
                 found[key].named_by.append(Named(algorithm.id, tuple(ways), tuple(relations)))
+    entries = {algorithm.paper or algorithm.id: algorithm for algorithm in catalog.algorithms.values()}
+    for record in catalog.reported:
+        source = record.source.work
+        if record.method in entries and source in found and source != record.method:
+            _add(found[source].named_by, entries[record.method], "source of numbers")
     for node in catalog.taxonomy.nodes():
         for key in catalog.taxonomy.group(node).examples:
             if key in found:
@@ -47,10 +52,22 @@ def ties(catalog: Any, edges: Iterable[tuple[str, str]]) -> dict[str, Ties]:
     def age(key: str) -> tuple[int, str]:
         return catalog.bibliography[key].year, key
 
+    names = {algorithm.id: algorithm.name.casefold() for algorithm in catalog.algorithms.values()}
     for tie in found.values():
+        tie.named_by.sort(key=lambda named: names[named.entry])
         tie.cites.sort(key=age)
         tie.cited_by.sort(key=age)
     return found
+
+
+def _add(named: list[Named], algorithm: Any, way: str) -> None:
+    """Adds a way in which an entry names a work, to the entry's place in the order of names."""
+    for i, one in enumerate(named):
+        if one.entry == algorithm.id:
+            if way not in one.ways:
+                named[i] = Named(one.entry, (*one.ways, way), one.relations)
+            return
+    named.append(Named(algorithm.id, (way,), ()))
 
 
 def _named(algorithm: Any) -> dict[str, tuple[list[str], list[Any]]]:
@@ -69,8 +86,6 @@ def _named(algorithm: Any) -> dict[str, tuple[list[str], list[Any]]]:
     for claim in [*algorithm.strengths, *algorithm.limits]:
         if claim.source:
             name(claim.source.work, "source of a claim")
-    for number in algorithm.reported:
-        name(number.source.work, "source of numbers")
     for key in _MENTION.findall(algorithm.model_dump_json()):
         name(key, "in its text")
     for key in algorithm.further_reading:
