@@ -331,29 +331,6 @@ class Software(Strict):
     libraries: list[Library] = Field(default_factory=list, description="Packages that offer the method.")
 
 
-class Reported(Strict):
-    """One number of the literature with its whole protocol."""
-
-    model: Text = Field(description="The model, with its size.")
-    metric: Text = Field(description="What was measured.")
-    dataset: Text = Field(description="On which data.")
-    setting: dict[OptionName, OptionValue] = Field(
-        min_length=1, description="The rest of the protocol: bits, group size, sparsity, calibration, length ..."
-    )
-    value: Number = Field(description="The number.")
-    baseline: Number | None = Field(None, description="The uncompressed model's number in the same place.")
-    unit: Text | None = Field(None, description="The unit, where the metric has one.")
-    source: Source = Field(description="Where it is printed; `place` is required.")
-    checked: Annotated[str, Term("checked")] = Field(description="How the source was read.")
-    note: Text | None = Field(None, description="What a reader should beware of.")
-
-    @model_validator(mode="after")
-    def _place(self) -> Reported:
-        if self.source.place is None:
-            raise fault("the source has no place", "`place`: the table or section", key="source")
-        return self
-
-
 class Algorithm(Strict):
     """One algorithm: catalog/algorithms/<family>/<id>.yml."""
 
@@ -379,7 +356,6 @@ class Algorithm(Strict):
     relations: list[Relation] = Field(default_factory=list, description="Typed links to other methods.")
     reference: Reference = Field(description="The reference implementation.")
     software: Software | None = Field(None, description="Where to get the method for real use.")
-    reported: list[Reported] = Field(default_factory=list, description="Numbers of the literature.")
     further_reading: list[Key] = Field(default_factory=list, description="Keys of references.bib.")
 
     # Not in the file: the reader sets them.

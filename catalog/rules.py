@@ -137,8 +137,6 @@ def _keys_of_works(catalog: Catalog) -> Iterator[tuple[str, KeyPath, str]]:
             for i, claim in enumerate(getattr(entry, name)):
                 if claim.source:
                     yield entry.file, (name, i, "source", "work"), claim.source.work
-        for i, number in enumerate(entry.reported):
-            yield entry.file, ("reported", i, "source", "work"), number.source.work
         for i, key in enumerate(entry.further_reading):
             yield entry.file, ("further_reading", i), key
         for path, text in _prose(entry):
@@ -186,9 +184,6 @@ def _prose(entry: Algorithm) -> Iterator[tuple[KeyPath, str]]:
             yield ("reference", name), getattr(reference, name)
     for i, text in enumerate(reference.differs):
         yield ("reference", "differs", i), text
-    for i, number in enumerate(entry.reported):
-        if number.note:
-            yield ("reported", i, "note"), number.note
 
 
 def relations_lead_somewhere(catalog: Catalog) -> Iterator[Problem]:

@@ -54,7 +54,9 @@ FACT_NAMES = {
 
 
 # Pages with a module of their own: each function gives file name -> Markdown.
-FURTHER: list[Callable[[Pages], dict[str, str]]] = [works_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages]
+FURTHER: list[Callable[[Pages], dict[str, str]]] = [
+    works_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages,
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,6 @@ reference:
   tests: tests/reference_impls/quantization/test_alpha.py
   faithful: All of it.
   shows: How much the repair gains.
-reported:
-  - {model: OPT-175B, metric: perplexity, dataset: WikiText-2, setting: {weight_bits: 3}, value: 8.68, baseline: 8.34,
-     source: {work: third2022three, place: Table 2}, checked: full text}
 further_reading: [third2022three]
 """
 

@@ -21,7 +21,7 @@ def test_fields_say_what_they_are(zoo) -> None:
     found = {field.name: field for field in fields(catalog.vocabulary)}
     assert found["facts.stage"].values == catalog.vocabulary["stage"].values
     assert found["facts.stage"].required and not found["aliases"].required
-    assert found["reported[].source.place"].description
+    assert found["strengths[].source.place"].description
     assert found["relations[].stacks_with.order"].values == {"before": "", "after": "", "either": ""}
     assert all(field.description for field in found.values())
     assert {field.path[0] for field in found.values()} == set(Algorithm.model_fields) - {"id", "file"}
@@ -66,7 +66,7 @@ def test_optional_blocks_are_yaml_once_uncommented(zoo) -> None:
     """Taking one `# ` away from a commented block leaves valid YAML with the remarks still remarks."""
     catalog, _ = zoo.read()
     text = skeleton("gamma", "pruning/magnitude", catalog.vocabulary)
-    for name in ("storage", "strengths", "relations", "software", "reported"):
+    for name in ("storage", "strengths", "relations", "software"):
         block = re.search(rf"^# {name}:\n(?:#  .*\n)*", text, re.M)[0]
         block = re.sub(r"^# ", "", block, flags=re.M)
         block = re.sub(r"^(  )# (\w+:)", r"\1\2", block, flags=re.M)  # and one more inside
