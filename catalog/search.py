@@ -2,7 +2,8 @@
 
 A phrase that has synonyms (`synonyms.yml`) counts as one word in the query and in the entries, so that `no calibration
 data` does not find what needs calibration data, and `2:4` finds what is written `n:m`. Slips of the keyboard, swapped
-letters among them, are forgiven. The browser searches the same documents with the same weights and synonyms.
+letters among them, are forgiven. The browser searches the same documents with the same weights and synonyms; only in
+the field `terms` it has an entry's key terms, which need scikit-learn, and the command line the text that holds them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # Field of a document and the weight of a hit in it.
 FIELDS: dict[str, float] = {
     "name": 8, "aliases": 7, "title": 3, "facts": 2.5, "family": 2, "summary": 1.5, "authors": 4, "body": 0.6,
+    "terms": 0.5,
 }  # fmt: skip
 PREFIX, SLIP, LOOSE = 0.6, 0.5, 0.25  # how much a beginning, a misspelling, a word of a phrase counts
 ECHO = 0.25  # how much a hit in a further field adds
@@ -62,6 +64,7 @@ KINDS: dict[str, str] = {
     "experts": "mixture of experts",
     "adaptation": "parameter-efficient fine-tuning",
 }
+_MARKS = str.maketrans({"*": None, "`": None, "_": " "})
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,27 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z0-9]+", text)
 
 
+def without_marks(text: str) -> str:
+    """A text without its formulas, its references to equations and works, and the marks of Markdown."""
+    text = re.sub(r"\$\$.+?\$\$|\$(?!\s)[^$\n]*?[^\s$]\$(?!\d)", " , ", text, flags=re.DOTALL)
+    text = re.sub(r"\[(?:eq-|@)[^\]\n]*\]", " ", text)
+    return re.sub(r"\[([^\]\n]*)\]\([^)\n]*\)", r"\1", text).translate(_MARKS)
+
+
 def documents(catalog: Catalog) -> list[dict[str, str]]:
     """One document an entry: its `id` and the text of each of FIELDS."""
-    return [_document(catalog, entry) for entry in catalog.algorithms.values()]
+    says = said_by_surveys(catalog)
+    return [_document(catalog, entry, says.get(entry.paper or "", [])) for entry in catalog.algorithms.values()]
+
+
+def said_by_surveys(catalog: Catalog) -> dict[str, list[str]]:
+    """What the surveys say of a work, in our words; by key, without what was only recalled."""
+    found: dict[str, list[str]] = {}
+    for survey in catalog.surveys.values():
+        for _, leaf in survey.leaves():
+            if leaf.says and leaf.read != "recalled":
+                found.setdefault(leaf.work, []).append(leaf.says)
+    return found
 
 
 def facts(entry: Algorithm) -> str:
@@ -116,7 +137,7 @@ def facts(entry: Algorithm) -> str:
     return "; ".join(dict.fromkeys(part for part in found if part))
 
 
-def _document(catalog: Catalog, entry: Algorithm) -> dict[str, str]:
+def _document(catalog: Catalog, entry: Algorithm, says: list[str]) -> dict[str, str]:
     work = catalog.paper_of(entry)
     family = []
     for node in (entry.family, *entry.also_in):
@@ -135,6 +156,7 @@ def _document(catalog: Catalog, entry: Algorithm) -> dict[str, str]:
         "summary": entry.summary,
         "authors": " ".join(person.family for person in work.authors) if work else "",
         "body": " ".join([entry.plain, *entry.steps, *claims]),
+        "terms": " ".join(without_marks(" ".join([entry.idea, *says])).split()),
     }
 
 
@@ -192,7 +214,8 @@ class Index:
                 holders = self._weights[term]
                 rarity = math.log(1 + (len(self.names) - len(holders) + 0.5) / (len(holders) + 0.5)) + 0.3
                 for name, weight in holders.items():
-                    best[name] = max(best.get(name, (0.0, 0.0)), (quality * weight * rarity, quality))
+                    score, fit = best.get(name, (0.0, 0.0))
+                    best[name] = max(score, quality * weight * rarity), max(fit, quality)
             for name, (score, quality) in best.items():
                 scores[name] += score
                 answered[name] += quality

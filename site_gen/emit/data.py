@@ -11,6 +11,7 @@ from site_gen.emit.page import byline, label, short
 from site_gen.emit.prose import plain
 from site_gen.enrich.communities import Community
 from site_gen.enrich.site import Site
+from site_gen.enrich.terms import Term
 
 SCHEMA = 1
 GRAPH_SCHEMA = 2
@@ -20,17 +21,18 @@ def search(site: Site) -> str:
     """One document for every algorithm, family, group, survey, and work without an entry.
 
     The algorithms' documents, the weights and the synonyms are those of `catalog.search`, so that the command line and
-    the browser search the same.
+    the browser search the same; only the key terms stand here in the place of the texts that they are taken from.
     """
     documents: list[dict[str, Any]] = [
         {**document, "id": f"algorithm {document['id']}", "kind": "algorithm", "url": links.algorithm(document["id"]),
-         "summary": plain(document["summary"]), "body": plain(document["body"])}
+         "summary": plain(document["summary"]), "body": plain(document["body"]),
+         "terms": _joined(site.terms.entries[document["id"]])}
         for document in index.documents(site.catalog)
     ]
     for view in site.families.values():
         documents.append({"id": f"family {view.id}", "kind": "family", "name": view.family.name,
                           "url": links.family(view.id), "summary": plain(view.family.definition),
-                          "aliases": view.family.tagline})
+                          "aliases": view.family.tagline, "terms": _joined(site.terms.families[view.id])})
         for group in view.groups:
             documents.append({
                 "id": f"group {group.node}", "kind": "group", "name": group.group.name,
@@ -50,6 +52,7 @@ def search(site: Site) -> str:
             else f"{work.work.title}. {short(work.work)}",
             "aliases": " ".join(work.work.aliases), "title": work.work.title,
             "authors": " ".join(person.family for person in work.work.authors),
+            "terms": _joined(site.terms.works[work.key]),
         })
     return _compact({"schema": SCHEMA, "fields": index.FIELDS, "synonyms": site.catalog.synonyms,
                      "documents": [{k: v for k, v in d.items() if v or k == "summary"} for d in documents]})
@@ -98,6 +101,10 @@ def community_label(site: Site, part: Community) -> str:
     names = " and ".join(site.families[name].family.name for name, _ in part.families[:most])
     works = ", ".join(label(site, key) for key in part.works[:2])
     return f"{names}: {works}" if names else works
+
+
+def _joined(terms: list[Term]) -> str:
+    return "; ".join(term.text for term in terms)
 
 
 def _compact(data: Any) -> str:

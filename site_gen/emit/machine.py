@@ -81,6 +81,11 @@ def entry_data(site: Site, entry: Entry) -> dict[str, Any]:
             for model, found in entry.elsewhere.items()
         },
         "cited_by": place.cited_by if place else None,
+        "key_terms": [term.text for term in site.terms.entries[entry.id]],
+        "similar_by_text": [
+            {"id": other.id, "cosine": other.cosine, "shared": list(other.shared)}
+            for other in site.terms.alike[entry.id]
+        ],
         "reported": [
             reported_data(site.reported, line) for line in site.reported.of(entry.algorithm.paper or entry.id)
         ],

@@ -10,6 +10,7 @@ from catalog import model
 from site_gen.enrich import citations, code, combined, coverage, crosswalk, measured, together
 from site_gen.enrich.literature import Literature, literature
 from site_gen.enrich.reported import Reported, reported_numbers
+from site_gen.enrich.terms import Terms, key_terms
 from site_gen.enrich.ties import Ties, ties
 from site_gen.load import CodeFile, Source
 
@@ -145,6 +146,7 @@ class Site:
     graph: citations.CitationGraph
     literature: Literature
     ties: dict[str, Ties]
+    terms: Terms
     reported: Reported
     together: list[together.Section]
     combined: combined.Combined | None
@@ -174,6 +176,7 @@ def enrich(source: Source) -> Site:
         graph=graph,
         literature=literature(catalog, graph, placed),
         ties=ties(catalog, graph.edges),
+        terms=key_terms(catalog, placed),
         reported=reported_numbers(catalog, entries, works),
         together=together.sections(entries.values()),
         combined=pairs,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
-from catalog.search import FIELDS, Index, documents, facts, index, spread, words
+from catalog.search import FIELDS, Index, documents, facts, index, spread, without_marks, words
+from tests.catalog.conftest import REAL
 
 
 def ranked(found: Index, query: str) -> list[str]:
@@ -88,6 +92,32 @@ def test_facts_as_phrases(zoo) -> None:
     (document,) = [item for item in documents(catalog) if item["id"] == "alpha"]
     assert set(document) == {"id", *FIELDS}
     assert "Berg" in document["authors"] and "First Work" in document["title"]
+
+
+def test_a_word_of_a_phrase_takes_nothing_from_the_phrase() -> None:
+    """`low` in the name counts for more than `low-rank` in the text, and the text answers the question all the same."""
+    synonyms = [["low-rank", "matrix factorization"], ["low-rank adaptation", "LoRA"]]
+    found = make(synonyms, lora={"name": "Low-Rank Adaptation", "body": "Low-rank updates."},
+                 other={"body": "Low-rank updates."}, far={"name": "Low"})  # fmt: skip
+    assert ranked(found, "low-rank updates")[0] == "lora"
+
+
+@pytest.mark.parametrize(("text", "plain"), [
+    ("a $x_1$ b", "a b"), ("costs $5 and $6", "costs $5 and $6"), ("a\n\n$$x\n= y$$\n\nb", "a b"),
+    ("see [eq-a] and [@roe2020]", "see and"), ("[here](https://e.org/x)", "here"), ("**bold** `stale_groups`",
+                                                                                 "bold stale groups"),
+])  # fmt: skip
+def test_text_without_marks(text: str, plain: str) -> None:
+    assert " ".join(part for part in without_marks(text).split() if part != ",") == plain
+
+
+def test_searches_the_idea_and_what_surveys_say_without_scikit_learn(zoo) -> None:
+    """The browser's key terms are taken from these texts with scikit-learn, which the command line does not need."""
+    code = ("import sys; sys.modules['sklearn'] = None; from catalog import load; from catalog.search import search; "
+            f"c = load({str(zoo.root)!r}); "
+            "print([sorted(hit.id for hit in search(c, query)) for query in ('output of the layer', 'repairs')])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REAL.parent)
+    assert done.stdout.strip() == "[['alpha', 'beta'], ['alpha']]", done.stderr
 
 
 def test_index_of_a_catalog(zoo) -> None:
