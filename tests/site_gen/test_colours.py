@@ -1,4 +1,4 @@
-"""The families' colours: seen on both grounds, and told apart by readers who do not see all colours."""
+"""Colours of families and of the graph: seen on both grounds, and told apart by readers who do not see all colours."""
 
 from __future__ import annotations
 
@@ -72,3 +72,33 @@ def test_families_stay_apart(scheme, sight):
     for one, other in combinations(FAMILIES, 2):
         distance = sum((a - b) ** 2 for a, b in zip(seen[one], seen[other], strict=True)) ** 0.5
         assert distance >= LEAST, (one, other, round(distance, 3))
+
+
+def apart(scheme: str, sight: str, names: list[str]) -> float:
+    """The least distance between two of these colours."""
+    seen = [oklab(colour(scheme, name), sight) for name in names]
+    return min(sum((a - b) ** 2 for a, b in zip(*pair, strict=True)) ** 0.5 for pair in combinations(seen, 2))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_graph_stands_out_from_its_ground(scheme):
+    names = re.findall(r"--(zoo-graph-(?:selected|citing|cited|both|implied|path|several|year-\d)): #", SCHEMES[scheme])
+    assert len(names) == 14
+    assert {name: contrast(colour(scheme, name), colour(scheme, "zoo-graph-background")) >= 3 for name in names} == {
+        name: True for name in names}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("sight", SIGHT)
+def test_current_citing_and_cited_works_stay_apart(scheme, sight):
+    """They also differ in shape and place; still nobody should need to look twice."""
+    assert apart(scheme, sight, ["zoo-graph-selected", "zoo-graph-citing", "zoo-graph-cited"]) >= 2.5 * LEAST
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("sight", SIGHT)
+def test_years_stay_apart_and_run_from_one_lightness_to_the_other(scheme, sight):
+    shades = [f"zoo-graph-year-{shade}" for shade in range(7)]
+    assert apart(scheme, sight, shades) >= LEAST
+    lightness = [oklab(colour(scheme, shade), sight)[0] for shade in shades]
+    assert lightness in (sorted(lightness), sorted(lightness, reverse=True))

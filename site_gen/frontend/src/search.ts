@@ -14,7 +14,7 @@ interface Document {
   [field: string]: string;
 }
 
-interface SearchFile {
+export interface SearchFile {
   schema: number;
   fields: Record<string, number>; // name of a field -> its weight
   synonyms: Record<string, string[]>; // a phrase -> the other phrases that mean the same

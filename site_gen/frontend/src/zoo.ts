@@ -2,7 +2,7 @@
 // Everything here adds comfort; each page is complete without it.
 
 import { startFamilies } from "./families";
-import { startSearch } from "./search";
+import { Searcher, startSearch } from "./search";
 
 const base = new URL("../../", import.meta.url).href;
 
@@ -64,5 +64,5 @@ if (document.querySelector("table[data-table]")) {
 }
 const graph = document.getElementById("zoo-graph");
 if (graph) {
-  void import("./graph").then(({ startGraph }) => startGraph(graph));
+  void import("./graph").then(({ startGraph }) => startGraph(graph, (file) => new Searcher(file)));
 }
