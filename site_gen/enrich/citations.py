@@ -109,7 +109,7 @@ def _layout(keys: list[str], edges: list[tuple[str, str]], families: dict[str, s
     start = [(generator.uniform(-1, 1), generator.uniform(-1, 1)) for _ in number]
     igraph.set_random_number_generator(generator)
     try:
-        layout = graph.layout_fruchterman_reingold(niter=LAYOUT_STEPS, seed=start, weights=weights, grid=False)
+        layout = graph.layout_fruchterman_reingold(niter=LAYOUT_STEPS, seed=start, weights=weights, grid="auto")
     finally:
         igraph.set_random_number_generator(random)
     placed = layout.coords[: len(keys)]

@@ -164,6 +164,14 @@ def test_main_path_takes_the_greatest_sum_not_the_greatest_next_step():
     assert found.works == ["p", "s", "t", "u", "v0"] and found.paths == 7
 
 
+def test_main_path_counts_paths_that_follow():
+    """The shorter chain leads to three last works, the longer to one: 3 + 3 + 1 against 1 + 1 + 1 + 1."""
+    edges = [("q", "p"), ("r", "q"), *((f"x{i}", "r") for i in range(3)), *zip("tuvw", "stuv", strict=True)]
+    keys = sorted({key for edge in edges for key in edge})
+    found = mainpath.main_path(keys, edges, dict.fromkeys(keys, "2000"))
+    assert found.works == ["p", "q", "r", "x0"] and [step.paths for step in found.steps] == [3, 3, 1]
+
+
 def test_citations_back_in_time_and_rings_are_left_out():
     edges = [*CHAIN, ("a", "e"), ("p", "q"), ("q", "p")]
     found = mainpath.main_path([*DATES, "p", "q"], edges, DATES | {"p": "2020-03", "q": "2020-03"})
