@@ -130,7 +130,7 @@ def ris(work: Work) -> dict[str, Any]:
         record["authors"].append("et al.")
     if work.editors:
         record["secondary_authors"] = [_ris_name(person) for person in work.editors]
-    date = [f"{part:02}" for part in _date(work)]
+    date = [f"{part:02}" for part in date_parts(work)]
     if date:
         record["year"] = date[0]
     if len(date) > 1:
@@ -178,8 +178,8 @@ def csl(work: Work) -> dict[str, Any]:
         item["author"].append({"literal": "others"})
     if work.editors:
         item["editor"] = [_csl_name(person) for person in work.editors]
-    if _date(work):
-        item["issued"] = {"date-parts": [_date(work)]}
+    if date_parts(work):
+        item["issued"] = {"date-parts": [date_parts(work)]}
     where = work.container or _site(work)
     if where:
         item["container-title"] = where
@@ -264,7 +264,7 @@ def _is_dataset(work: Work) -> bool:
     return bool(work.version) and "howpublished" not in work.fields
 
 
-def _date(work: Work) -> list[int]:
+def date_parts(work: Work) -> list[int]:
     """Year, month and day, as far as they are known."""
     if work.day:
         return [int(part) for part in work.day.split("-")]

@@ -6,12 +6,11 @@ import json
 from html import escape
 from typing import Any
 
-from catalog import citing
 from catalog.notebook import notebook
 from catalog.standalone import Exporter, algorithm_file
-from site_gen.emit import crosswalk_files, downloads, graph_files, links
+from site_gen.emit import citation, crosswalk_files, downloads, graph_files, links
 from site_gen.emit.page import byline
-from site_gen.emit.pages import CITATION_FORMS, PHRASES
+from site_gen.emit.pages import PHRASES
 from site_gen.emit.reported_pages import reported_data, reported_files
 from site_gen.enrich.site import Entry, Site
 
@@ -30,19 +29,9 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
         copied[f"{base}.py"] = algorithm_file(reference.code, reference.options, exporter, name=entry.algorithm.name)
         copied[f"{base}.ipynb"] = notebook(entry.algorithm, site.catalog.bibliography, exporter)
         beside[f"{base}.md"] = markdown(site, entry)
-        if entry.work:
-            for end, form, _ in CITATION_FORMS:
-                copied[f"{base}.{end}"] = citing.format(entry.work, form)
-    for view in site.works.values():
-        for end, form, _ in CITATION_FORMS:
-            copied[f"bibliography/{view.key}.{end}"] = citing.format(view.work, form)
     for old, new in site.catalog.retired.items():
         copied[f"{links.algorithm(old)}index.html"] = _redirect(links.Links(links.algorithm(old))(links.algorithm(new)))
-    works = [view.work for view in site.works.values()]
-    papers = list({entry.work.key: entry.work for entry in site.entries.values() if entry.work}.values())
-    for end, form, _ in CITATION_FORMS:
-        copied[f"bibliography.{end}"] = citing.format_all(works, form)
-    copied["algorithms.bib"] = citing.format_all(papers, "bibtex")
+    copied |= citation.files(site)
     copied["algorithms.json"] = _json({
         "schema": SCHEMA,
         "algorithms": [entry_data(site, entry) for entry in site.entries.values()],
@@ -81,6 +70,8 @@ def entry_data(site: Site, entry: Entry) -> dict[str, Any]:
             for model, found in entry.elsewhere.items()
         },
         "cited_by": place.cited_by if place else None,
+        "changed": site.zoo.changes.get(entry.algorithm.file),
+        "version": site.zoo.version,
         "key_terms": [term.text for term in site.terms.entries[entry.id]],
         "similar_by_text": [
             {"id": other.id, "cosine": other.cosine, "shared": list(other.shared)}
@@ -160,4 +151,3 @@ def _plain_value(value: Any) -> str:
 
 def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
-

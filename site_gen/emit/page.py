@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from site_gen.emit import ego, highlight, icons, links, numbers, plots
+from site_gen.emit import citation, ego, highlight, icons, links, numbers, plots
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.prose import Context, Prose
 from site_gen.enrich.measured import Curve, Metric, Row
@@ -45,6 +45,7 @@ class Page:
     """The helper called `page` in every template. `address` is the page's own, from the site's root."""
 
     urls = links
+    citation_forms = citation.FORMS
     few_digits = staticmethod(numbers.number)
     signed = staticmethod(numbers.signed)
 
@@ -186,7 +187,7 @@ class Page:
 
     def coins(self, work: Any) -> Markup:
         """A work as a COinS span, which reference managers read from lists."""
-        return Markup('<span class="Z3988" title="{}"></span>').format(citing_coins(work))
+        return Markup('<span class="Z3988" title="{}"></span>').format(citation.coins(work))
 
     def _render(self, text: str | None, entry: Entry | None, render: Any) -> Markup:
         if not text:
@@ -204,26 +205,6 @@ class Page:
     def _work(self, key: str) -> tuple[str, str] | None:
         work = self.site.catalog.bibliography.get(key)
         return (self.link(links.work(key)), short(work)) if work else None
-
-
-def citing_coins(work: Any) -> str:
-    """The OpenURL that a COinS span carries."""
-    from urllib.parse import urlencode
-
-    conference = work.type == "inproceedings"
-    fields = [
-        ("ctx_ver", "Z39.88-2004"),
-        ("rft_val_fmt", "info:ofi/fmt:kev:mtx:" + ("book" if work.type == "book" else "journal")),
-        ("rft.genre", "proceeding" if conference else "book" if work.type == "book" else "article"),
-        ("rft.btitle" if work.type == "book" else "rft.atitle", work.title),
-        ("rft.date", str(work.year)),
-    ]
-    if work.container:
-        fields.append(("rft.jtitle", work.container))
-    fields += [("rft.au", person.full) for person in work.authors]
-    if work.doi:
-        fields.append(("rft_id", f"info:doi/{work.doi}"))
-    return urlencode(fields)
 
 
 def size(value: float) -> str:

@@ -12,10 +12,12 @@ import jinja2
 from markupsafe import Markup
 
 from catalog import citing
+from site_gen.emit import citation as citations
 from site_gen.emit import (
     graph_files,
     graph_page,
     highlight,
+    kind_pages,
     links,
     plots,
     reported_pages,
@@ -43,7 +45,6 @@ PHRASES = {
 }
 STACKING = "tests/reference_impls/test_stacking.py"  # applies every stacks_with of the catalog
 _ORDERS = {"before": "after", "after": "before", "either": "either"}
-CITATION_FORMS = (("bib", "bibtex", "BibTeX"), ("ris", "ris", "RIS"), ("csl.json", "csl-json", "CSL-JSON"))
 
 FACT_NAMES = {
     "compresses": "Compresses", "stage": "Stage", "data": "Data", "training": "Training",
@@ -56,6 +57,7 @@ FACT_NAMES = {
 # Pages with a module of their own: each function gives file name -> Markdown.
 FURTHER: list[Callable[[Pages], dict[str, str]]] = [
     works_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages,
+    kind_pages.pages,
 ]  # fmt: skip
 
 
@@ -140,17 +142,13 @@ class Pages:
         forms = [{"address": f"{base}.json", "label": "JSON"}, {"address": f"{base}.md", "label": "Markdown"},
                  {"address": f"{base}.py", "label": "Python"}, {"address": f"{base}.ipynb", "label": "Notebook"}]
         if entry.work:
-            citation = {
-                "text": citing.format(entry.work, "text").strip(),
-                "bibtex": citing.format(entry.work, "bibtex").strip() + "\n",
-                "forms": [{"address": f"{base}.{end}", "label": label} for end, _, label in CITATION_FORMS],
-            }
+            citation = citations.box(entry.work, base)
             forms += citation["forms"]
         place = site.graph.places.get(algorithm.paper or "")
         family = site.families[algorithm.home]
         front = {
             "description": plain(algorithm.summary),
-            "citation": highwire(entry.work) if entry.work else [],
+            "citation": citations.highwire(entry.work) if entry.work else [],
             "machine_forms": [["application/json", f"{base}.json", f"{algorithm.name} as JSON"],
                               ["text/markdown", f"{base}.md", f"{algorithm.name} as Markdown"]],
         }
@@ -162,7 +160,8 @@ class Pages:
             citation=citation, machine_forms=forms,
             listing=highlight.listing(entry.code.file.text, set(algorithm.equations)),
             cited_by={"count": place.cited_by if place else 0}, model_says=explained.model,
-            edit_url=self.settings.edit(algorithm.file),
+            edit_url=self.settings.edit(algorithm.file), entry_citation=citations.entry_box(site, entry),
+            changed=site.zoo.changes.get(algorithm.file, ""),
         )
 
     def _family(self, name: str) -> str:
@@ -218,7 +217,7 @@ class Pages:
         return self.render("vocabulary.md.jinja", "vocabulary/", "Vocabulary", facets=facets)
 
     def _cite(self) -> str:
-        example = self._examples()[0]
+        example, family = self._examples()[0], next(iter(self.site.families))
         forms = [
             (f"algorithms/{example}.json", "algorithms/ID.json", "An entry with everything computed for it."),
             (f"algorithms/{example}.md", "algorithms/ID.md", "The same to read, as plain Markdown."),
@@ -228,15 +227,20 @@ class Pages:
             ("algorithms.json", "algorithms.json", "All entries."),
             ("measured.json", "measured.json", "All measured numbers with their protocols; also .csv."),
             ("combinations.json", "combinations.json", "What pairs of methods do; also .csv."),
-            ("algorithms.bib", "algorithms.bib", "The papers of all entries."),
+            ("algorithms.bib", "algorithms.bib", "The papers of all entries; also .ris and .csl.json."),
             ("bibliography.bib", "bibliography.bib", "All works; also .ris and .csl.json."),
+            (f"algorithms/{example}.entry.bib", "algorithms/ID.entry.bib",
+             "The record of the entry itself, with version and day; also .ris and .csl.json."),
+            (f"families/{family}.bib", "families/ID.bib", "The papers of a family; also .ris and .csl.json."),
+            *[(f"surveys/{key}.bib", "surveys/KEY.bib", "The works that a survey was seen to treat; also .ris and "
+               ".csl.json.") for key in list(self.site.surveys)[:1]],
             ("assets/zoo/graph.json", "assets/zoo/graph.json", "What the graph's page draws, with positions."),
             *((f"{graph_files.FOLDER}/{name}", f"{graph_files.FOLDER}/{name}", f"The citation graph. {meaning}")
               for name, _, _, meaning in graph_files.FILES),
         ]
         known = [{"address": a, "pattern": p, "meaning": m} for a, p, m in forms]
         return self.render("cite.md.jinja", "cite/", "How to cite", examples=self._examples(),
-                            citation=zoo_bibtex(self.root), forms=known)
+                            citation=citations.box(citing.zoo_as_work(self.site.zoo), citations.ZOO), forms=known)
 
     def _contribute(self) -> str:
         site = self.site
@@ -356,52 +360,6 @@ def fact_values(algorithm: Any, facet: str) -> list[str]:
     if value is None or isinstance(value, bool):
         return []
     return list(value) if isinstance(value, list | dict) else [value]
-
-
-def highwire(work: Any) -> list[list[str]]:
-    """The citation_* tags that reference managers and indexes read from a page."""
-    tags = [["citation_title", work.title]]
-    tags += [["citation_author", person.sorted] for person in work.authors]
-    tags.append(["citation_publication_date", str(work.year)])
-    if work.container:
-        kind = "citation_journal_title" if work.type == "article" else "citation_conference_title"
-        tags.append([kind, work.container])
-    for field, name in (("volume", "volume"), ("number", "issue"), ("publisher", "publisher")):
-        if value := work.text(field):
-            tags.append([f"citation_{name}", value])
-    if pages := work.text("pages"):
-        first, _, last = pages.replace("--", "–").partition("–")
-        tags.append(["citation_firstpage", first.strip()])
-        if last:
-            tags.append(["citation_lastpage", last.strip("– ")])
-    if work.doi:
-        tags.append(["citation_doi", work.doi])
-    if work.arxiv:
-        tags.append(["citation_arxiv_id", work.arxiv])
-    if work.url:
-        tags.append(["citation_public_url", work.url])
-    return tags
-
-
-def zoo_bibtex(root: Path) -> str:
-    """The zoo's own record, made from CITATION.cff; empty where there is none."""
-    import yaml
-
-    path = root / "CITATION.cff"
-    if not path.is_file():
-        return ""
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    authors = []
-    for author in data["authors"]:
-        if "name" in author:
-            authors.append("{" + author["name"] + "}")
-        else:
-            authors.append(f"{author['family-names']}, {author['given-names']}")
-    released = str(data["date-released"])
-    fields = {"title": data["title"], "author": " and ".join(authors), "year": released[:4],
-              "version": str(data["version"]), "note": f"Version {data['version']}, {released}"}
-    lines = [f"  {name:<7} = {{{value}}}," for name, value in fields.items()]
-    return "\n".join(["@misc{compressionzoo,", *lines, "}"]) + "\n"
 
 
 def _extra(relation: Any, kind: str, back: bool) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from catalog import citing
-from site_gen.emit import links
+from site_gen.emit import citation, links
 from site_gen.emit.page import byline
 
 if TYPE_CHECKING:
@@ -21,14 +20,14 @@ def pages(maker: Pages) -> dict[str, str]:
 
 
 def _page(maker: Pages, view: WorkView) -> str:
-    from site_gen.emit.pages import CITATION_FORMS, PHRASES, highwire  # pages.py lists this module
+    from site_gen.emit.pages import PHRASES  # pages.py lists this module
 
     site, work = maker.site, view.work
     base = f"bibliography/{view.key}"
     listing = site.catalog.citations.get(view.key)
     front: dict[str, Any] = {
         "description": f"{work.title}. {byline(work, 3)}. {work.venue}.",
-        "citation": highwire(work),
+        "citation": citation.highwire(work),
         "machine_forms": [["application/x-bibtex", f"{base}.bib", "BibTeX"],
                           ["application/vnd.citationstyles.csl+json", f"{base}.csl.json", "CSL-JSON"]],
     }
@@ -36,8 +35,5 @@ def _page(maker: Pages, view: WorkView) -> str:
         "work.md.jinja", links.work(view.key), work.title, front=front, view=view, w=work, ties=site.ties[view.key],
         survey=next((survey for survey in site.surveys.values() if survey.survey.work == view.key), None),
         listing=listing, phrases={kind: phrase for kind, (phrase, _) in PHRASES.items()}, long=LONG,
-        citation={
-            "text": citing.format(work, "text").strip(), "bibtex": citing.format(work, "bibtex").strip() + "\n",
-            "forms": [{"address": f"{base}.{end}", "label": label} for end, _, label in CITATION_FORMS],
-        },
+        citation=citation.box(work, base),
     )

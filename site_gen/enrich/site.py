@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from catalog import model
+from catalog import model, release
 from site_gen.enrich import citations, code, combined, coverage, crosswalk, measured, together
 from site_gen.enrich.literature import Literature, literature
 from site_gen.enrich.reported import Reported, reported_numbers
@@ -151,6 +151,7 @@ class Site:
     together: list[together.Section]
     combined: combined.Combined | None
     health: Health
+    zoo: release.Zoo  # what the zoo says of itself where it is cited
 
     def family_of(self, entry: Entry) -> FamilyView:
         return self.families[entry.algorithm.home]
@@ -181,6 +182,7 @@ def enrich(source: Source) -> Site:
         together=together.sections(entries.values()),
         combined=pairs,
         health=_health(catalog, entries, pairs),
+        zoo=release.read(catalog.repository),
     )
 
 

@@ -50,6 +50,7 @@ function startFilters(): void {
         if (!row.hidden) shown += 1;
       });
       count.textContent = words.length ? `${shown} of ${rows.length}` : "";
+      list.dispatchEvent(new Event("zoo-rows"));
     });
   }
 }
@@ -61,6 +62,9 @@ startFamilies();
 
 if (document.querySelector("table[data-table]")) {
   void import("./tables").then(({ startTables }) => startTables());
+}
+if (document.querySelector("[data-cite]")) {
+  void import("./cite").then(({ startCiting }) => startCiting(base));
 }
 const graph = document.getElementById("zoo-graph");
 if (graph) {
