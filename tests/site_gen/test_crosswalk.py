@@ -19,7 +19,7 @@ from site_gen.emit.formulas import Formulas
 from site_gen.emit.pages import Pages, Settings
 from site_gen.enrich import coverage, crosswalk
 from site_gen.enrich.crosswalk import OURS, Overlap
-from site_gen.enrich.site import Site, enrich
+from site_gen.enrich.site import Filing, Site, enrich
 from site_gen.load import load
 from tests.site_gen.synthetic import HOSTILE_LINE
 
@@ -146,6 +146,39 @@ def test_an_entry_without_a_paper_has_a_row(crossed, tmp_path):
     assert 'id="plain"' in found["crosswalk/index.md"]
     table = list(csv.DictReader(io.StringIO(crosswalk_files.as_csv(site))))
     assert next(line for line in table if line["entry"] == "plain")["key"] == ""
+
+
+def crossing(role: str = "algorithm", **works: dict[str, str | None]) -> crosswalk.Crosswalk:
+    """The crosswalk of works without entries, each given as survey -> family."""
+    views = {
+        key: SimpleNamespace(key=key, work=SimpleNamespace(name=key, role=role), entries=[], filings=[
+            Filing(name, ("A section",), leaves(key)[0], family) for name, family in filed.items()])
+        for key, filed in works.items()
+    }  # fmt: skip
+    surveys = {name: None for filed in works.values() for name in filed}
+    return crosswalk.build(SimpleNamespace(surveys=surveys, taxonomy=None), {}, views)
+
+
+def test_a_side_that_names_no_family_disagrees_with_nobody():
+    found = crossing(a={"one": "pruning", "two": None}, b={"one": None, "two": None},
+                     c={"one": None, "two": "pruning"}, d={"one": "pruning", "two": "sharing"})
+    assert [row.id for row in found.disputed] == ["d"]
+    assert found.disputed[0].families == ("pruning", "sharing")
+
+
+def test_a_model_or_data_set_is_never_disputed():
+    assert crossing(role="model", a={"one": "pruning", "two": "sharing"}).disputed == []
+
+
+def test_three_sides_disagree_two_by_two():
+    found = crossing(a={"one": "pruning", "two": "sharing", "three": "pruning"}).disputed[0]
+    assert [(one.left, one.right) for one in found.disagreements] == [("one", "two"), ("two", "three")]
+
+
+def test_overlaps_of_surveys_that_share_a_part():
+    found = crossing(a={"one": None, "two": None}, b={"one": "pruning"}, c={"two": "pruning"}, d={"two": None})
+    assert found.overlaps["one", "two"] == found.overlaps["two", "one"] == Overlap(both=1, either=4)
+    assert found.overlaps["one", "one"] == Overlap(2, 2) and found.overlaps["two", "two"] == Overlap(3, 3)
 
 
 def test_overlaps_count_algorithms_once(both):
