@@ -153,14 +153,50 @@ def entry(name: str, **changes: object) -> dict:
         },
         "software": {"official": {"repository": "someone/plain", "licence": "MIT"},
                      "libraries": [{"name": "lib", "call": "Plain"}]},
-        "reported": [
-            {"model": "M-1B", "metric": "perplexity", "dataset": "Text", "setting": {"bits": bits}, "value": value,
-             "baseline": 5.5, "source": {"work": "white2019first", "place": "Table 1"}, "checked": "full text"}
-            for bits, value in ((4, 6.1), (4, 6.3), (2, 9.9))
-        ],
         "further_reading": ["gray2021third"],
     }
     return fields | changes
+
+
+def reported() -> dict[str, dict]:
+    """The files of catalog/reported: a paper with two methods under one protocol, and a repository full of malice."""
+    bad = HOSTILE_LINE
+    paper = {
+        "source": {"work": "white2019first"},
+        "tables": [{
+            "place": "Table 1", "checked": "full text", "metric": "perplexity", "dataset": "Text",
+            "setting": {"activation_bits": 16}, "from_code": ["dataset"], "note": "As printed.",
+            "rows": [
+                {"method": "white2019first", "model": "M-1B", "setting": {"bits": 4}, "value": 6.1, "baseline": 5.5},
+                {"method": "white2019first", "model": "M-2B", "setting": {"bits": 4}, "value": 6.3, "baseline": 5.6},
+                {"method": "white2019first", "model": "M-1B", "setting": {"bits": 2}, "value": 9.9, "baseline": 5.5},
+                {"method": "black2020second", "model": "M-1B", "setting": {"bits": 4}, "value": 5.9, "baseline": 5.5},
+                {"method": "gray2021third", "model": "M-1B", "value": 12345.5, "not_stated": ["bits"]},
+            ],
+        }],
+    }
+    malice = {
+        "source": {"repository": "someone/plain\"onmouseover=window.pwned=1><script>", "of": ["black2020second"]},
+        "tables": [{"place": bad, "checked": "secondary", "note": bad, "rows": [
+            {"method": method, "model": bad, "metric": bad, "dataset": bad, "unit": bad, "setting": {"odd": bad},
+             "value": value, "baseline": 1, "baseline_is": bad, "note": bad}
+            for method, value in (("black2020second", 2), ("gray2021third", 3))
+        ]}],
+    }
+    return {"white2019first": paper, 'someone--plain"onmouseover=window.pwned=1><script>': malice}
+
+
+def protocols() -> dict:
+    """The words of `reported`."""
+    bad = HOSTILE_LINE
+    return {
+        "settings": {
+            "bits": {"part": "compression", "meaning": "Bits of a weight."},
+            "activation_bits": {"part": "compression", "meaning": "Bits of an activation."},
+            "odd": {"part": "evaluation", "meaning": bad, "name": bad},
+        },
+        "metrics": {"perplexity": {"better": "lower"}, bad: {"better": "higher", "meaning": bad}},
+    }
 
 
 def hostile_entry() -> dict:
@@ -176,8 +212,6 @@ def hostile_entry() -> dict:
     )
     fields["facts"]["cost"] = {"time": bad, "memory": bad}
     fields["reference"] |= {"faithful": bad, "leaves_out": bad, "differs": [bad], "shows": bad}
-    fields["reported"] = [fields["reported"][0] | {"model": bad, "metric": bad, "dataset": bad, "note": bad,
-                                                   "unit": bad, "setting": {"bits": bad}}]
     fields["summary"] = HOSTILE.partition("[a]")[0] + '"><svg onload=window.pwned=1> ends.'
     fields["name"] = f"Hostile {HOSTILE}"
     return fields
@@ -238,13 +272,16 @@ def combinations(logs: dict, refused: dict | None = None, hashes: dict | None = 
 def write(root: Path, hostile: bool = True) -> Path:
     """Lays the repository out below `root`; returns `root`."""
     catalog = root / "catalog"
-    for folder in ("algorithms/quantization", "surveys", "measurements"):
+    for folder in ("algorithms/quantization", "surveys", "measurements", "reported"):
         (catalog / folder).mkdir(parents=True, exist_ok=True)
     for name in ("vocabulary.yml", "synonyms.yml"):
         shutil.copy(ROOT / "catalog" / name, catalog / name)
     (catalog / "taxonomy.yml").write_text(TAXONOMY, encoding="utf-8")
     (catalog / "references.bib").write_text(BIBLIOGRAPHY, encoding="utf-8")
     (catalog / "surveys" / "survey2024.yml").write_text(SURVEY, encoding="utf-8")
+    (catalog / "protocols.yml").write_text(json.dumps(protocols()), encoding="utf-8")
+    for name, tables in reported().items():
+        (catalog / "reported" / f"{name}.yml").write_text(json.dumps(tables), encoding="utf-8")
     (catalog / "retired.yml").write_text("plane: plain\n", encoding="utf-8")
     both = ["gray2021third", "white2019first"]
     citations = {"black2020second": {"witness": "its PDF", "complete": True, "cited": both},
