@@ -153,7 +153,8 @@ def validate(
     else:
         typer.echo(
             f"No problems: {len(catalog.algorithms)} algorithms, {len(catalog.bibliography)} works, "
-            f"{len(catalog.surveys)} surveys, {sum(len(record.all_cited) for record in catalog.citations.values())} "
+            f"{len(catalog.surveys)} surveys, {len(catalog.reported)} reported numbers, "
+            f"{sum(len(record.all_cited) for record in catalog.citations.values())} "
             f"citations, {len(catalog.measurements)} measurements."
         )
     if problems:
