@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rapidfuzz import process
 from rapidfuzz.distance import DamerauLevenshtein
@@ -160,6 +160,38 @@ def _document(catalog: Catalog, entry: Algorithm, says: list[str]) -> dict[str, 
     }
 
 
+def kind_documents(catalog: Catalog) -> list[dict[str, str]]:
+    """One document a framework, benchmark and metric: as of an entry, with its `kind`."""
+    return [
+        _kind_document(catalog, kind, identifier, one)
+        for kind, found in catalog.kinds().items() for identifier, one in found.items()
+    ]  # fmt: skip
+
+
+def _kind_document(catalog: Catalog, kind: str, identifier: str, one: Any) -> dict[str, str]:
+    work = catalog.bibliography.get(one.work) if one.work else None
+    if kind == "framework":
+        what, summary = " ".join(one.kind), one.does
+        body = [one.compression or "", *(support.how for support in one.supports),
+                *(getattr(catalog.target(support.algorithm), "name", "") for support in one.supports)]
+    elif kind == "benchmark":
+        what, summary, body = one.kind, one.measures, [one.task, one.beware or ""]
+    else:
+        what, summary, body = one.of, one.definition, [one.hides]
+    return {
+        "id": identifier,
+        "kind": kind,
+        "name": one.name,
+        "aliases": "; ".join([identifier.replace("-", " "), *one.aliases]),
+        "title": work.title if work else "",
+        "facts": f"{kind}; {what.replace('-', ' ')}",
+        "family": "",
+        "summary": without_marks(summary),
+        "authors": " ".join(person.family for person in work.authors) if work else "",
+        "body": without_marks(" ".join(body)),
+    }
+
+
 class Index:
     """The entries of a catalog, ready to be searched."""
 
@@ -268,6 +300,12 @@ def index(catalog: Catalog) -> Index:
 def search(catalog: Catalog, query: str, limit: int = 10) -> list[Hit]:
     """The entries that answer a query, best first."""
     return index(catalog).search(query, limit)
+
+
+def everything(catalog: Catalog) -> Index:
+    """The search index over algorithms, frameworks, benchmarks and metrics, whose ids no two share."""
+    further = [document for document in kind_documents(catalog) if document["id"] not in catalog.algorithms]
+    return Index([*documents(catalog), *further], catalog.synonyms)
 
 
 def spread(groups: list[list[str]]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from compzoo import cite_command
+from compzoo import cite_command, kind_commands
 from compzoo.errors import fail, unknown
 
 if TYPE_CHECKING:
@@ -57,11 +57,18 @@ def list_entries(
 
 
 def show(
-    identifier: Annotated[str, typer.Argument(metavar="ID", help="Id of an algorithm.")],
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="Of an algorithm, framework, benchmark or metric.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show one algorithm: summary, facts, steps, relations, measurement and paper."""
+    """Show one algorithm: summary, facts, steps, relations, measurement and paper. Frameworks and the like, too."""
     catalog = load_catalog()
+    kind = kind_commands.kind_of(catalog, identifier)
+    if kind is not None:
+        if as_json:
+            _print_json(kind_commands.as_data(catalog, kind, identifier))
+        else:
+            kind_commands.show(catalog, kind, identifier)
+        return
     entry = _entry(catalog, identifier)
     if as_json:
         _print_json(as_data(catalog, entry))
@@ -115,17 +122,21 @@ def search(
 
     catalog = load_catalog()
     query = " ".join(words)
-    hits = searching.search(catalog, query, limit)
+    hits = searching.everything(catalog).search(query, limit)
+    kinds = {hit.id: kind_commands.kind_of(catalog, hit.id) or "algorithm" for hit in hits}
     if as_json:
-        _print_json([{"id": hit.id, "name": hit.name, "score": hit.score} for hit in hits])
+        _print_json([{"id": hit.id, "kind": kinds[hit.id], "name": hit.name, "score": hit.score} for hit in hits])
         return
     if not hits:
         _print(f"Nothing found for {_escape(query)}. `compzoo list` shows all algorithms.")
         return
-    table = _table("id", "name", "what it does")
-    table.expand, table.columns[2].no_wrap, table.columns[2].ratio = True, True, 1
+    table = _table("id", "kind", "name", "what it does")
+    table.expand, table.columns[3].no_wrap, table.columns[3].ratio = True, True, 1
     for hit in hits:
-        table.add_row(hit.id, hit.name, _first_sentence(catalog.algorithms[hit.id].summary))
+        kind = kinds[hit.id]
+        text = (catalog.algorithms[hit.id].summary if kind == "algorithm"
+                else kind_commands.sentence(catalog, kind, hit.id))
+        table.add_row(hit.id, kind, hit.name, _first_sentence(text))
     _print(table)
 
 
@@ -155,7 +166,8 @@ def validate(
             f"No problems: {len(catalog.algorithms)} algorithms, {len(catalog.bibliography)} works, "
             f"{len(catalog.surveys)} surveys, {len(catalog.reported)} reported numbers, "
             f"{sum(len(record.all_cited) for record in catalog.citations.values())} "
-            f"citations, {len(catalog.measurements)} measurements."
+            f"citations, {len(catalog.measurements)} measurements, {len(catalog.frameworks)} frameworks, "
+            f"{len(catalog.benchmarks)} benchmarks, {len(catalog.metrics)} metrics."
         )
     if problems:
         raise typer.Exit(1)
@@ -284,7 +296,8 @@ def _entry(catalog: Catalog, identifier: str) -> Algorithm:
         named = {name.casefold(): other.id for other in catalog.algorithms.values() for name in other.names}
         if identifier.casefold() in named:
             fail(f"unknown algorithm {identifier!r}; did you mean {named[identifier.casefold()]!r}?")
-        unknown("algorithm", identifier, catalog.algorithms)
+        kinds = catalog.kinds().values()
+        unknown("algorithm", identifier, [*catalog.algorithms, *(name for found in kinds for name in found)])
     return entry
 
 

@@ -43,8 +43,14 @@ def search(site: Site) -> str:
         documents.append({"id": f"survey {survey.key}", "kind": "survey", "name": survey.survey.name,
                           "url": links.survey(survey.key), "summary": survey.work.title,
                           "authors": " ".join(person.family for person in survey.work.authors)})
+    addresses = {"framework": links.framework, "benchmark": links.benchmark, "metric": links.metric}
+    for document in index.kind_documents(site.catalog):
+        kind, identifier = document["kind"], document["id"]
+        documents.append({**document, "id": f"{kind} {identifier}", "url": addresses[kind](identifier),
+                          "summary": plain(document["summary"])})
+    described = {one.work for found in site.catalog.kinds().values() for one in found.values() if one.work}
     for work in site.works.values():
-        if work.entries:
+        if work.entries or work.key in described:  # found by what describes it, once
             continue
         documents.append({
             "id": f"work {work.key}", "kind": "paper", "name": work.work.name, "url": links.work(work.key),

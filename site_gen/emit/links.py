@@ -22,6 +22,18 @@ def work(key: str) -> str:
     return f"works/{key}/"
 
 
+def framework(identifier: str) -> str:
+    return f"frameworks/{identifier}/"
+
+
+def benchmark(identifier: str) -> str:
+    return f"benchmarks/#{identifier}"
+
+
+def metric(identifier: str) -> str:
+    return f"metrics/#{identifier}"
+
+
 def value(facet: str, name: str) -> str:
     return f"vocabulary/#{facet}-{name}".replace("_", "-")
 

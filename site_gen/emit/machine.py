@@ -8,7 +8,7 @@ from typing import Any
 
 from catalog.notebook import notebook
 from catalog.standalone import Exporter, algorithm_file
-from site_gen.emit import citation, crosswalk_files, downloads, graph_files, links
+from site_gen.emit import citation, crosswalk_files, downloads, graph_files, kind_files, links
 from site_gen.emit.page import byline
 from site_gen.emit.pages import PHRASES
 from site_gen.emit.reported_pages import reported_data, reported_files
@@ -40,6 +40,7 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
         copied[f"{name}.json"] = downloads.as_json(rows)
         copied[f"{name}.csv"] = downloads.as_csv(rows)
     copied |= crosswalk_files.files(site)
+    copied |= kind_files.files(site)
     copied |= graph_files.files(site)
     copied |= reported_files(site.reported)
     return copied, beside
@@ -69,9 +70,13 @@ def entry_data(site: Site, entry: Entry) -> dict[str, Any]:
                     "file": f"catalog/measurements/{model}/{entry.id}.json"}
             for model, found in entry.elsewhere.items()
         },
+        "supported_by": [
+            {"framework": cell.framework, "does": cell.support.does, "how": cell.support.how,
+             "since": cell.support.since, "until": cell.support.until,
+             "source": cell.witness.model_dump(mode="json", exclude_none=True)}
+            for cell in site.kinds.support.get(entry.id, [])
+        ],
         "cited_by": place.cited_by if place else None,
-        "changed": site.zoo.changes.get(entry.algorithm.file),
-        "version": site.zoo.version,
         "key_terms": [term.text for term in site.terms.entries[entry.id]],
         "similar_by_text": [
             {"id": other.id, "cosine": other.cosine, "shared": list(other.shared)}
@@ -80,6 +85,8 @@ def entry_data(site: Site, entry: Entry) -> dict[str, Any]:
         "reported": [
             reported_data(site.reported, line) for line in site.reported.of(entry.algorithm.paper or entry.id)
         ],
+        "changed": site.zoo.changes.get(entry.algorithm.file),
+        "version": site.zoo.version,
     }
     return {"schema": SCHEMA, "id": entry.id, **fields, "computed": computed}
 
@@ -151,3 +158,4 @@ def _plain_value(value: Any) -> str:
 
 def _json(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, indent=1) + "\n"
+

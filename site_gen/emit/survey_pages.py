@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from site_gen.emit import links
+from site_gen.emit import kind_pages, links
 from site_gen.enrich.crosswalk import OURS
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def _survey(maker: Pages, view: SurveyView) -> str:
         "survey.md.jinja", links.survey(view.key), view.survey.name, view=view,
         recalled=[(path, leaf) for path, leaf in leaves if leaf.read == "recalled" and leaf.work not in seen],
         all_full=all(leaf.read == "full text" for _, leaf in leaves), window=window(maker.site, view),
-        kinds=(), disputed=[row for row in maker.site.crosswalk.disputed if view.key in row.parties], ours=OURS,
+        kinds=kind_pages.of_survey(maker.site, view.key), ours=OURS,
+        disputed=[row for row in maker.site.crosswalk.disputed if view.key in row.parties],
         front={"description": f"How {view.survey.name} files the field, and how much of it the zoo has."},
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog import model, release
-from site_gen.enrich import citations, code, combined, coverage, crosswalk, measured, together
+from site_gen.enrich import citations, code, combined, coverage, crosswalk, kinds, measured, together
 from site_gen.enrich.literature import Literature, literature
 from site_gen.enrich.reported import Reported, reported_numbers
 from site_gen.enrich.terms import Terms, key_terms
@@ -148,10 +148,23 @@ class Site:
     ties: dict[str, Ties]
     terms: Terms
     reported: Reported
+    kinds: kinds.Kinds  # frameworks, benchmarks, metrics and the matrix of support
     together: list[together.Section]
     combined: combined.Combined | None
     health: Health
     zoo: release.Zoo  # what the zoo says of itself where it is cited
+
+    @property
+    def frameworks(self) -> dict[str, kinds.FrameworkView]:
+        return self.kinds.frameworks
+
+    @property
+    def benchmarks(self) -> dict[str, kinds.BenchmarkView]:
+        return self.kinds.benchmarks
+
+    @property
+    def metrics(self) -> dict[str, kinds.MetricView]:
+        return self.kinds.metrics
 
     def family_of(self, entry: Entry) -> FamilyView:
         return self.families[entry.algorithm.home]
@@ -179,6 +192,7 @@ def enrich(source: Source) -> Site:
         ties=ties(catalog, graph.edges),
         terms=key_terms(catalog, placed),
         reported=reported_numbers(catalog, entries, works),
+        kinds=kinds.build(catalog, filings, entries),
         together=together.sections(entries.values()),
         combined=pairs,
         health=_health(catalog, entries, pairs),
