@@ -266,21 +266,20 @@ def differences(line: Line, other: Line, found: Reported) -> list[tuple[str, str
     if here.unit != there.unit:
         parts.append(("unit", here.unit or "none", there.unit or "none"))
     apart = here.table != there.table
+    soft: list[tuple[str, str, str]] = []  # what parts only those that contradict, and those that tell nothing of it
     mine, its = line.protocol, other.protocol
     for name in dict.fromkeys([*mine, *its, *here.not_stated, *there.not_stated]):
         part = found.words.settings[name].part if found.words else ""
         values = [_told(setting, record, name) for setting, record in ((mine, here), (its, there))]
-        if part == "calibration" and NONE in values:
-            continue
         if part in (*HARD, "calibration") and (values[0] != values[1] or (values[0] == UNTOLD and apart)):
-            parts.append((found.label(name), *values))
+            (soft if part == "calibration" and NONE in values else parts).append((found.label(name), *values))
     given = [f"{one.baseline:g}" + (f" ({one.baseline_is})" if one.baseline_is else "")
              if one.baseline is not None else UNTOLD for one in (here, there)]
-    if given[0] != given[1] and (UNTOLD not in given or not parts):
-        parts.append(("uncompressed model", *given))
+    if given[0] != given[1]:
+        (soft if UNTOLD in given else parts).append(("uncompressed model", *given))
     if apart and not (here.protocol and here.protocol == there.protocol):
         parts.append(("source", _where(here), _where(there)))
-    return parts
+    return parts or soft
 
 
 def _told(setting: dict[str, Any], record: Record, name: str) -> str:

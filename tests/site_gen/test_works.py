@@ -32,7 +32,7 @@ def test_ties_come_from_every_field_and_not_from_the_own_paper(site):
 
 def test_works_without_ties_have_empty_ones():
     work = SimpleNamespace(year=2020)
-    catalog = SimpleNamespace(bibliography={"lone2020work": work}, algorithms={},
+    catalog = SimpleNamespace(bibliography={"lone2020work": work}, algorithms={}, reported=[],
                               taxonomy=SimpleNamespace(nodes=lambda: []))
     found = ties(catalog, [])["lone2020work"]
     assert (found.named_by, found.cites, found.cited_by, found.example_of) == ([], [], [], [])
