@@ -174,7 +174,7 @@ class Pages:
         return self.render(
             "family.md.jinja", links.family(name), family.family.name, family=family, node_address=node_address,
             survey_name=self._survey_name, front={"description": plain(family.family.definition)},
-            filed_as=survey_pages.filed_as(self.site, name),
+            filed_as=survey_pages.filed_as(self.site, name), papers=citing.of_family(self.site.catalog, name),
         )
 
     def _bibliography(self) -> str:
