@@ -451,7 +451,7 @@ def facts_agree(catalog: Catalog) -> Iterator[Problem]:
             yield catalog.problem(entry.file, ("facts", "granularity"), "not-applicable beside other values",
                                   value=shown(facts.granularity), expected="either it or the others")
         work = catalog.paper_of(entry)
-        if work is not None and int(entry.introduced[:4]) > work.year:
+        if work is not None and 0 < work.year < int(entry.introduced[:4]):
             yield catalog.problem(entry.file, ("introduced",), "later than the paper", value=shown(entry.introduced),
                                   expected=f"at most {work.year}, the year of {work.key}")
 
