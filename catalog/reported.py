@@ -245,10 +245,11 @@ def records_are_whole(catalog: Catalog) -> Iterator[Problem]:
             yield catalog.problem(record.file, _place(catalog, record, "metric"), "not a metric of protocols.yml",
                                   value=shown(record.metric), expected=listed(words.metrics),
                                   nearest=nearest(record.metric, words.metrics))
-        for name in [*record.setting, *record.not_stated]:
+        named = [(("setting", name), name) for name in record.setting]
+        for path, name in [*named, *((("not_stated",), name) for name in record.not_stated)]:
             if name not in words.settings:
                 yield catalog.problem(
-                    record.file, _place(catalog, record, "setting", name), "not a setting of protocols.yml",
+                    record.file, _place(catalog, record, *path), "not a setting of protocols.yml",
                     value=shown(name), expected="a key under `settings` there",
                     nearest=nearest(name, words.settings),
                 )  # fmt: skip
