@@ -6,6 +6,8 @@ each part has a shape too, so that no reader depends on colour.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,6 +21,7 @@ MOST = 12  # works drawn on each side; the text beside the picture says how many
 ROW = 22
 TOP, BOTTOM = 14, 30
 LEFT, RIGHT = 2.5, 97.5  # per cent of the width
+WIDEST = 3  # a year with many works is at most so many times as wide as one with a single work
 GAP = 1  # years without a work that the axis shows; of more the rest is left out
 NARROW = 300  # the least width in pixels, by which it is decided on which side of its mark a name has room
 GLYPH = 6.6  # pixels of a letter, about
@@ -148,18 +151,22 @@ def _mark(site: Site, row: _Row, name: str, address: str) -> str:
 
 
 class _Axis:
-    """Dates to per cent of the width: a year with a work has one unit, and so have GAP years without one."""
+    """Dates to per cent of the width. A year without a work has one unit, one with n has the root of n, at most WIDEST.
+
+    Of years without a work that follow each other, GAP are kept.
+    """
 
     def __init__(self, dates: list[float]):
-        self.years = sorted({int(date) for date in dates})
-        starts = [0]
+        counts = Counter(int(date) for date in dates)
+        self.years = sorted(counts)
+        self._widths = {year: min(math.sqrt(counts[year]), WIDEST) for year in self.years}
+        self._starts = {self.years[0]: 0.0}
         for earlier, later in pairwise(self.years):
-            starts.append(starts[-1] + 1 + min(later - earlier - 1, GAP))
-        self._starts = dict(zip(self.years, starts, strict=True))
-        self._units = starts[-1] + 1
+            self._starts[later] = self._starts[earlier] + self._widths[earlier] + min(later - earlier - 1, GAP)
+        self._units = self._starts[self.years[-1]] + self._widths[self.years[-1]]
 
     def __call__(self, date: float) -> float:
-        return self._place(self._starts[int(date)] + date % 1)
+        return self._place(self._starts[int(date)] + date % 1 * self._widths[int(date)])
 
     def _place(self, units: float) -> float:
         return LEFT + (RIGHT - LEFT) * units / self._units
@@ -175,6 +182,6 @@ class _Axis:
     def breaks(self) -> list[float]:
         """Where years are left out."""
         return [
-            self._place((self._starts[earlier] + 1 + self._starts[later]) / 2)
+            self._place((self._starts[earlier] + self._widths[earlier] + self._starts[later]) / 2)
             for earlier, later in pairwise(self.years) if later - earlier - 1 > GAP
         ]  # fmt: skip

@@ -19,7 +19,7 @@ LEAST_PATH = 3  # works in the main path of a family
 
 @dataclass(frozen=True)
 class Implied:
-    """An entry of `source` declares `relation` to the method of `target`; no list is known in which it cites it."""
+    """An entry of `source` declares `relation` to the method of `target`; no citation between the two is known."""
 
     source: str
     target: str
@@ -85,17 +85,17 @@ def literature(catalog: Any, graph: CitationGraph, families: Mapping[str, str]) 
 
 
 def implied(catalog: Any, edges: Iterable[tuple[str, str]]) -> list[Implied]:
-    """Relations between works that entries declare and no known citation covers. They are never counted as citations.
+    """Relations between works that entries declare where no citation, either way, is known. They never count as one.
 
     A relation to or from a method without a paper has no place among works.
     """
-    cites = set(edges)
+    cites = {frozenset(edge) for edge in edges}
     found = set()
     for algorithm in catalog.algorithms.values():
         for relation in algorithm.relations:
             other = catalog.algorithms.get(relation.target)
             target = other.paper if other else relation.target
             source = algorithm.paper
-            if source and target in catalog.bibliography and source != target and (source, target) not in cites:
+            if source and target in catalog.bibliography and source != target and {source, target} not in cites:
                 found.add((source, target, relation.type))
     return [Implied(*item) for item in sorted(found)]

@@ -216,11 +216,13 @@ def make_catalog(**entries: tuple[str | None, list[tuple[str, str]]]) -> SimpleN
 def test_declared_relations_without_a_citation():
     catalog = make_catalog(
         first=("one", [("builds_on", "second"), ("alternative_to", "three"), ("alternative_to", "bare")]),
-        second=("two", [("supersedes", "first"), ("stacks_with", "again")]),
-        again=("two", []), bare=(None, [("builds_on", "first")]),
+        second=("two", [("supersedes", "third"), ("stacks_with", "again")]),
+        third=("three", []), again=("two", []), bare=(None, [("builds_on", "first")]),
     )
-    one, two = (literature.Implied("one", *rest) for rest in (("three", "alternative_to"), ("two", "builds_on")))
-    assert literature.implied(catalog, [("two", "one")]) == [one, two]
+    to_three = [literature.Implied("one", "three", "alternative_to")]
+    others = [literature.Implied("one", "two", "builds_on"), literature.Implied("two", "three", "supersedes")]
+    assert literature.implied(catalog, []) == to_three + others
+    assert literature.implied(catalog, [("two", "one"), ("two", "three")]) == to_three  # either way round
 
 
 def test_the_band_holds_every_work_without_citations():
@@ -407,6 +409,8 @@ def test_long_lists_are_cut_to_the_most_cited_and_say_so(crowded):
     rest = [key for key in found.citing if key not in links(root, "citing")]
     assert least == 1 >= max(places[key].cited_by for key in rest) and len(rest) == 30
     assert "12 of 42" in root.get("aria-label")
+    across = [place(root, key)[0] for key in links(root, "citing")]  # from top to bottom
+    assert across == sorted(across) and len(set(across)) > 1
 
 
 def test_page_of_an_entry_shows_the_picture_and_all_works_beside_it(crowded, tmp_path):
@@ -415,7 +419,7 @@ def test_page_of_an_entry_shows_the_picture_and_all_works_beside_it(crowded, tmp
     section = text[text.index("{#citations}"):text.index("{#reported}")]
     assert "cites it: 12 of 42 shown, the most cited" in section
     lists = section[section.index("<details"):section.index("</details>")]
-    assert len(re.findall("<a ", lists)) == 42
+    assert len(re.findall("<a ", lists.partition("Related by the catalog")[0])) == 42
     assert "Its own reference list has not been read" in section and "in 2 of 41 lists" not in section
     assert 'href="../../graph/#white2019first"' in section
     assert "alternative to" in section and "count nowhere as citations" in section
@@ -445,13 +449,16 @@ def test_two_works_that_cite_each_other_are_drawn_once(site):
 
 
 def test_axis_keeps_the_order_and_leaves_empty_years_out():
-    axis = ego._Axis([1989.5, 2015.04, 2015.96, 2017.5, 2023.2])
-    across = [axis(date) for date in (1989.5, 2015.04, 2015.96, 2017.5, 2023.2)]
+    dates = [1989.5, 2015.04, *[2015.96] * 3, 2017.5, 2023.2]
+    axis = ego._Axis(dates)
+    across = [axis(date) for date in dates]
     assert across == sorted(across) and ego.LEFT < across[0] and across[-1] < ego.RIGHT
-    unit = axis(2015.9) - axis(2015.4)
-    assert axis(1990 - 1e-9) + 2 * unit == pytest.approx(axis(2015), abs=0.01)  # 25 years without a work have one unit
-    assert len(axis.breaks()) == 2  # between 2015 and 2017 one year is missing, and is shown
-    assert axis(2015) - axis(1989.99) > 0 and all(axis(1989.99) < place for place in axis.breaks())
+    unit = 2 * (axis(2017.5) - axis(2017))
+    assert axis(1989) + 2 * unit == pytest.approx(axis(2015))  # 25 years without a work have one unit
+    assert axis(2015) + 3 * unit == pytest.approx(axis(2017))  # four works make two; the empty year is shown
+    assert len(axis.breaks()) == 2 and axis(1989.99) < axis.breaks()[0] < axis(2015)
+    crowd = ego._Axis([2000.5] * 100 + [2001.5])
+    assert crowd(2001) - crowd(2000) == pytest.approx(ego.WIDEST * 2 * (crowd(2001.5) - crowd(2001)))
     close = ego._Axis([2000.5 + i for i in range(25)])
     labels = close.labels()
     assert labels[-1][0] == 2024 and all(b - a >= ego.TICK for (_, a), (_, b) in zip(labels, labels[1:], strict=False))
