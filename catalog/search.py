@@ -28,6 +28,7 @@ FIELDS: dict[str, float] = {
     "terms": 0.5,
 }  # fmt: skip
 PREFIX, SLIP, LOOSE = 0.6, 0.5, 0.25  # how much a beginning, a misspelling, a word of a phrase counts
+PAPER = 0.8  # what a paper that no entry is about weighs, so that an entry that answers about as well comes first
 ECHO = 0.25  # how much a hit in a further field adds
 NOISE = 0.01  # hits below this share of the best one are left out
 STOP = frozenset(
@@ -192,6 +193,20 @@ def _kind_document(catalog: Catalog, kind: str, identifier: str, one: Any) -> di
     }
 
 
+def work_documents(catalog: Catalog) -> list[dict[str, str]]:
+    """One document a work that nothing else describes: no entry, framework, benchmark or metric is about it."""
+    about = {entry.paper for entry in catalog.algorithms.values()}
+    about |= {one.work for found in catalog.kinds().values() for one in found.values()}
+    return [
+        {
+            "id": key, "kind": "paper", "name": work.name, "aliases": "; ".join(work.aliases),
+            "title": "; ".join([work.title, *work.other_titles]), "summary": "",
+            "authors": " ".join(person.family for person in work.authors),
+        }
+        for key, work in catalog.bibliography.items() if key not in about
+    ]  # fmt: skip
+
+
 class Index:
     """The entries of a catalog, ready to be searched."""
 
@@ -212,8 +227,9 @@ class Index:
                 length = 1 + math.log1p(len(tokens)) / 8
                 for term, count in counts.items():
                     hits[term].append(weight * count / (count + 0.5) * 1.5 / length)
+            share = PAPER if doc.get("kind") == "paper" else 1.0
             for term, values in hits.items():  # the best field counts in full, the others a little
-                self._weights[term][doc["id"]] = max(values) + ECHO * (sum(values) - max(values))
+                self._weights[term][doc["id"]] = share * (max(values) + ECHO * (sum(values) - max(values)))
         self._plain = [term for term in self._weights if not term.startswith("=")]
 
     def search(self, query: str, limit: int = 10) -> list[Hit]:
@@ -303,9 +319,9 @@ def search(catalog: Catalog, query: str, limit: int = 10) -> list[Hit]:
 
 
 def everything(catalog: Catalog) -> Index:
-    """The search index over algorithms, frameworks, benchmarks and metrics, whose ids no two share."""
+    """The search index over algorithms, frameworks, benchmarks, metrics, and papers that none of them is about."""
     further = [document for document in kind_documents(catalog) if document["id"] not in catalog.algorithms]
-    return Index([*documents(catalog), *further], catalog.synonyms)
+    return Index([*documents(catalog), *further, *work_documents(catalog)], catalog.synonyms)
 
 
 def spread(groups: list[list[str]]) -> dict[str, list[str]]:

@@ -123,7 +123,8 @@ def search(
     catalog = load_catalog()
     query = " ".join(words)
     hits = searching.everything(catalog).search(query, limit)
-    kinds = {hit.id: kind_commands.kind_of(catalog, hit.id) or "algorithm" for hit in hits}
+    kinds = {hit.id: "algorithm" if hit.id in catalog.algorithms else kind_commands.kind_of(catalog, hit.id) or "paper"
+             for hit in hits}
     if as_json:
         _print_json([{"id": hit.id, "kind": kinds[hit.id], "name": hit.name, "score": hit.score} for hit in hits])
         return
@@ -134,9 +135,12 @@ def search(
     table.expand, table.columns[3].no_wrap, table.columns[3].ratio = True, True, 1
     for hit in hits:
         kind = kinds[hit.id]
-        text = (catalog.algorithms[hit.id].summary if kind == "algorithm"
-                else kind_commands.sentence(catalog, kind, hit.id))
-        table.add_row(hit.id, kind, hit.name, _first_sentence(text))
+        if kind == "paper":
+            text = catalog.bibliography[hit.id].title
+        else:
+            text = (catalog.algorithms[hit.id].summary if kind == "algorithm"
+                    else kind_commands.sentence(catalog, kind, hit.id))
+        table.add_row(hit.id, kind, _escape(hit.name), _escape(_first_sentence(text)))
     _print(table)
 
 

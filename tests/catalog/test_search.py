@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-from catalog.search import FIELDS, Index, documents, facts, index, spread, without_marks, words
+from catalog.search import (
+    FIELDS,
+    Index,
+    documents,
+    everything,
+    facts,
+    index,
+    spread,
+    without_marks,
+    words,
+    work_documents,
+)
 from tests.catalog.conftest import REAL
 
 
@@ -123,3 +134,17 @@ def test_searches_the_idea_and_what_surveys_say_without_scikit_learn(zoo) -> Non
 def test_index_of_a_catalog(zoo) -> None:
     catalog, _ = zoo.read()
     assert [hit.id for hit in index(catalog).search("first method")][0] == "alpha"
+
+
+def test_a_work_without_an_entry_is_found_by_its_key(zoo) -> None:
+    """The work of an entry is found by the entry alone; one of none by name, title and authors."""
+    catalog, _ = zoo.read()
+    assert [document["id"] for document in work_documents(catalog)] == ["third2022three"]
+    found = everything(catalog)
+    assert found.search("third work")[0].id == found.search("eve third")[0].id == "third2022three"
+    assert [hit.id for hit in found.search("a first work") if hit.id == "first2020one"] == []
+
+
+def test_an_entry_comes_before_a_paper_that_answers_alike() -> None:
+    docs = [{"id": name, "name": "Wanda", "kind": kind} for name, kind in (("a", "paper"), ("b", "algorithm"))]
+    assert ranked(Index(docs, {}), "wanda") == ["b", "a"]

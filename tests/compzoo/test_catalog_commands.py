@@ -68,11 +68,13 @@ def test_unknown_id_gets_the_nearest_one(run, wrong: str, right: str) -> None:
 
 def test_search(run) -> None:
     hits = json.loads(run("search", "pruning", "without", "retraining", "--limit", "2", "--json").stdout)
-    assert len(hits) == 2 and all(set(hit) == {"id", "name", "score"} for hit in hits)
+    assert len(hits) == 2 and all(set(hit) == {"id", "kind", "name", "score"} for hit in hits)
     assert hits[0]["score"] >= hits[1]["score"]
     assert json.loads(run("search", "xylophone", "--json").stdout) == []
     assert "Nothing found" in run("search", "xylophone").stdout
     assert "wanda" in run("search", "wnada").stdout
+    (paper,) = json.loads(run("search", "BESA", "--limit", "1", "--json").stdout)
+    assert (paper["kind"], paper["id"]) == ("paper", "xu2024besa")
 
 
 def test_validate(run, copied: Path) -> None:
