@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape as escape_html
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -218,6 +219,6 @@ def size(value: float) -> str:
 
 def markdown_escaped(text: str) -> Markup:
     """Text for a Markdown heading: shown as it is, without marks, links or HTML."""
-    safe = str(escape(" ".join(text.split())))
+    safe = escape_html(" ".join(text.split()), quote=False)
     return Markup(re.sub(r"([\\`*_{}\[\]()#+\-.!|~^$:])", r"\\\1", safe).replace("\\#", "&#35;").replace("\\:", "&#58;")
                   .replace("\\|", "&#124;").replace("\\~", "&#126;").replace("\\^", "&#94;").replace("\\$", "&#36;"))

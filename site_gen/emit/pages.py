@@ -23,6 +23,7 @@ from site_gen.emit import (
     reported_pages,
     scatter,
     survey_pages,
+    trends_pages,
     works_pages,
 )
 from site_gen.emit.formulas import Formulas
@@ -56,7 +57,7 @@ FACT_NAMES = {
 
 # Pages with a module of their own: each function gives file name -> Markdown.
 FURTHER: list[Callable[[Pages], dict[str, str]]] = [
-    works_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages,
+    works_pages.pages, trends_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages,
     kind_pages.pages,
 ]  # fmt: skip
 

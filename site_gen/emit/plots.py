@@ -22,7 +22,7 @@ def curve(data: Curve, title: str, baseline_name: str = "") -> Markup:
     low = min(spread.low for spread in spreads)
     high = max(spread.high for spread in spreads)
     logarithmic = low > 0 and high / low > 20
-    ticks = _log_ticks(low, high) if logarithmic else _ticks(low, high)
+    ticks = _log_ticks(low, high) if logarithmic else even_ticks(low, high)
     low, high = min(low, ticks[0]), max(high, ticks[-1])
 
     def y(value: float) -> float:
@@ -115,7 +115,7 @@ def field_map(site: Site) -> Markup:
     return Markup(f'<svg class="zoo-map" viewBox="0 0 1000 1000" aria-hidden="true">{groups}</svg>')
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def even_ticks(low: float, high: float) -> list[float]:
     """Four to seven round numbers that enclose [low, high]."""
     if high <= low:
         low, high = low - abs(low or 1) * 0.1, high + abs(high or 1) * 0.1

@@ -75,7 +75,7 @@ def beyond(plot: Plot) -> int:
 def _scatter(plot: Plot, title: str) -> str:
     x = _Scale([dot.x for dot in plot.dots], plot.x, LEFT + 14, WIDTH - RIGHT - 14)
     y = _Scale([dot.y.median for dot in plot.dots], plot.y, HEIGHT - BOTTOM - 10, TOP + 12, limit(plot))
-    parts = [_open(HEIGHT, title)]
+    parts = [opened(HEIGHT, title)]
     for tick in y.ticks(26):
         parts.append(f'<path class="grid" d="M{LEFT} {y(tick):.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{number(tick)}</text>')
@@ -114,7 +114,7 @@ def _strip(plot: Plot, title: str) -> str:
     top = TOP // 3
     height = top + LINE * len(ordered) + BOTTOM
     y = _Scale([dot.y.median for dot in plot.dots], plot.y, RIGHT + 14, WIDTH - RIGHT - 14, limit(plot))
-    parts = [_open(height, title)]
+    parts = [opened(height, title)]
     for tick in y.ticks(52):
         parts.append(f'<path class="grid" d="M{y(tick):.1f} {top}V{height - BOTTOM}"/>')
         parts.append(f'<text x="{y(tick):.1f}" y="{height - BOTTOM + 18}" text-anchor="middle">{number(tick)}</text>')
@@ -131,8 +131,9 @@ def _strip(plot: Plot, title: str) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def _open(height: int, title: str) -> str:
-    return (f'<svg class="zoo-plot zoo-scatter" viewBox="0 0 {WIDTH} {height}" role="img" '
+def opened(height: int, title: str, kind: str = "zoo-scatter") -> str:
+    """The beginning of a drawing of this width; `kind` is its class in the style sheet."""
+    return (f'<svg class="zoo-plot {kind}" viewBox="0 0 {WIDTH} {height}" role="img" '
             f'aria-label="{escape(title)}">')
 
 

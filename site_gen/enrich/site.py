@@ -12,6 +12,7 @@ from site_gen.enrich.literature import Literature, literature
 from site_gen.enrich.reported import Reported, reported_numbers
 from site_gen.enrich.terms import Terms, key_terms
 from site_gen.enrich.ties import Ties, ties
+from site_gen.enrich.trends import Trends, trends
 from site_gen.load import CodeFile, Source
 
 
@@ -147,6 +148,7 @@ class Site:
     literature: Literature
     ties: dict[str, Ties]
     terms: Terms
+    trends: Trends
     reported: Reported
     kinds: kinds.Kinds  # frameworks, benchmarks, metrics and the matrix of support
     together: list[together.Section]
@@ -191,6 +193,7 @@ def enrich(source: Source) -> Site:
         literature=literature(catalog, graph, placed),
         ties=ties(catalog, graph.edges),
         terms=key_terms(catalog, placed),
+        trends=trends(catalog, works),
         reported=reported_numbers(catalog, entries, works),
         kinds=kinds.build(catalog, filings, entries),
         together=together.sections(entries.values()),

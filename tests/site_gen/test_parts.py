@@ -95,7 +95,8 @@ def test_plain_text_for_descriptions():
 def test_heading_of_any_text_stays_a_heading():
     import markdown
 
-    for text in ("# a", "1. b", "*x* _y_ `z`", "<i>u</i> & {: .c }", "[a](b) ![c](d)", "a | b ~ $c$ :d: \\ --- +"):
+    for text in ("# a", "1. b", "*x* _y_ `z`", "<i>u</i> & {: .c }", "[a](b) ![c](d)", "a | b ~ $c$ :d: \\ --- +",
+                 "the surveys' \"own\" a & b"):
         html = markdown.markdown(f"## {markdown_escaped(text)} {{#id}}", extensions=["attr_list", "toc", "tables"])
         assert html.startswith('<h2 id="id">') and html.endswith("</h2>")
         shown = re.sub(r"</?h2[^>]*>", "", html)
