@@ -95,19 +95,20 @@ def benchmarks_lead_somewhere(catalog: Catalog) -> Iterator[Problem]:
     """The metrics of a benchmark are in metrics.yml, and the suites that contain it are benchmarks."""
     file = _file(catalog, "benchmark")
     for identifier, benchmark in catalog.benchmarks.items():
-        for name, known, what in (("metrics", catalog.metrics, "metric"), ("part_of", catalog.benchmarks, "benchmark")):
+        for name, what in (("metrics", "metric"), ("part_of", "benchmark")):
+            known = _written(catalog, what)
             values = getattr(benchmark, name)
             for i, value in enumerate(values):
                 path: KeyPath = (identifier, name, i)
                 if value == identifier and name == "part_of":
                     yield catalog.problem(file, path, "a part of itself", value=shown(value), expected="another suite")
-                elif value not in known:
+                elif known is not None and value not in known:
                     yield catalog.problem(file, path, f"no such {what}", value=shown(value),
                                           expected=f"the id of a {what}", nearest=nearest(value, known))
                 elif value in values[:i]:
                     yield catalog.problem(file, path, "the value stands twice", value=shown(value),
                                           expected="each value once")
-                elif name == "part_of" and identifier in catalog.benchmarks[value].part_of:
+                elif name == "part_of" and identifier in getattr(catalog.benchmarks.get(value), "part_of", ()):
                     yield catalog.problem(file, path, "two benchmarks contain each other", value=shown(value),
                                           expected="the suite on one side only")
 
@@ -130,6 +131,14 @@ def metrics_are_measured(catalog: Catalog) -> Iterator[Problem]:
 
 def _file(catalog: Catalog, kind: str) -> str:
     return f"{catalog.root.name}/{_FILES[kind]}"
+
+
+def _written(catalog: Catalog, kind: str) -> set[str] | None:
+    """The ids in the file of a kind, also of what is wrong there; None where the file could not be read."""
+    document = catalog.documents.get(_file(catalog, kind))
+    if document is None:
+        return set(catalog.kinds()[kind])
+    return set(document.data) if isinstance(document.data, dict) and not document.problems else None
 
 
 def _all(catalog: Catalog) -> Iterator[tuple[str, str, str, Any]]:

@@ -24,7 +24,7 @@ FRAMEWORKS, BENCHMARKS, METRICS = "frameworks.yml", "benchmarks.yml", "metrics.y
 Address = Annotated[str, StringConstraints(pattern=r"^https://[^\s<>\"'\\]+$")]
 Day = Annotated[str, StringConstraints(pattern=r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$")]
 Repository = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")]
-MetricKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")]
+MetricKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*[a-z0-9]$")]
 
 
 class Witness(Strict):

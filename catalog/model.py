@@ -118,7 +118,7 @@ FORMS: dict[str, str] = {
     r"^https://[^\s<>\"'\\]+$": "an address that begins with https://",
     r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$": "a day, year-month-day, such as 2026-11-21",
     r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$": "owner/name of a public repository",
-    r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$": "the name of a metric, as in catalog/measurements",
+    r"^[a-z][a-z0-9_]*[a-z0-9]$": "the name of a metric, as in catalog/measurements",
     r"^[a-z0-9_/.-]+\.py(::\w+)*$": "a path under tests/, such as tests/reference_impls/quantization/test_gptq.py",
 }
 
