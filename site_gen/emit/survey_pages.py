@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from catalog import citing
 from site_gen.emit import kind_pages, links
 from site_gen.enrich.crosswalk import OURS
 
@@ -36,6 +37,7 @@ def _survey(maker: Pages, view: SurveyView) -> str:
         recalled=[(path, leaf) for path, leaf in leaves if leaf.read == "recalled" and leaf.work not in seen],
         all_full=all(leaf.read == "full text" for _, leaf in leaves), window=window(maker.site, view),
         kinds=kind_pages.of_survey(maker.site, view.key), ours=OURS,
+        treated=citing.of_survey(maker.site.catalog, view.key),
         disputed=[row for row in maker.site.crosswalk.disputed if view.key in row.parties],
         front={"description": f"How {view.survey.name} files the field, and how much of it the zoo has."},
     )

@@ -43,20 +43,20 @@ export function startCiting(base: string): void {
 }
 
 function startList(bar: HTMLElement, list: HTMLElement, file: (form: Form) => Promise<string>): void {
-  const rows = [...list.querySelectorAll<HTMLElement>("[data-work]")];
-  const boxes = rows.map((row) => addBox(row, update));
+  const rows = () => [...list.querySelectorAll<HTMLElement>("[data-work]")]; // in the order that a table was sorted to
+  const boxes = new Map(rows().map((row) => [row, addBox(row, update)]));
   const count = bar.querySelector<HTMLElement>("[data-cite-count]")!;
   const none = bar.querySelector<HTMLButtonElement>("[data-cite-none]")!;
   const actions = [...bar.querySelectorAll<HTMLButtonElement>("[data-cite-form], [data-cite-copy]")];
 
   function keys(): string[] {
-    const chosen = rows.filter((_, i) => boxes[i].checked);
-    const wanted = chosen.length ? chosen : rows.filter((row) => !row.closest("[hidden]"));
+    const chosen = rows().filter((row) => boxes.get(row)?.checked);
+    const wanted = chosen.length ? chosen : rows().filter((row) => !row.closest("[hidden]"));
     return [...new Set(wanted.map((row) => row.dataset.work!))];
   }
 
   function update(): void {
-    const chosen = boxes.some((box) => box.checked);
+    const chosen = [...boxes.values()].some((box) => box.checked);
     const number = keys().length;
     count.textContent = `Cite the ${number} ${chosen ? "chosen" : "shown"}:`;
     for (const button of actions) button.disabled = number === 0;
@@ -86,7 +86,7 @@ function startList(bar: HTMLElement, list: HTMLElement, file: (form: Form) => Pr
     );
   }
   none.addEventListener("click", () => {
-    for (const box of boxes) box.checked = false;
+    for (const box of boxes.values()) box.checked = false;
     update();
   });
   list.addEventListener("zoo-rows", update);
