@@ -89,7 +89,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Crosswalk:
-    rows: list[Row]  # by name
+    rows: list[Row]  # those that most surveys treat first, then by name
     overlaps: dict[tuple[str, str], Overlap]  # both orders, and each survey with itself
 
     @property
@@ -112,7 +112,7 @@ def build(catalog: Any, entries: dict[str, Entry], works: dict[str, WorkView]) -
     for entry in entries.values():
         if entry.work is None:
             rows.append(_row(entry.id, None, entry, True, {}, []))
-    rows.sort(key=lambda row: (row.name.casefold(), row.id))
+    rows.sort(key=lambda row: (-len(row.cells), row.name.casefold(), row.id))
     return Crosswalk(rows, _overlaps(list(catalog.surveys), rows))
 
 
