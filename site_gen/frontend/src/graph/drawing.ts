@@ -56,6 +56,7 @@ const QUICK = 24;
 const LABELS_AT = 1.6; // zoom from which every work is named where there is room
 const FONT = "500 12px system-ui, sans-serif";
 const SMALL = "600 11px system-ui, sans-serif";
+const LANE = 0.2; // of the width, that the name of a lane may take
 const CELL = 64; // pixels, of the grid that knows where labels are
 
 export const MOST_ARROWS = 700; // edges up to which each has a head
@@ -458,9 +459,18 @@ export class Painter {
   }
 
   private widthOf(context: CanvasRenderingContext2D, label: string): number {
-    let width = this.widths.get(label);
-    if (width === undefined) this.widths.set(label, (width = context.measureText(label).width));
+    const key = `${context.font} ${label}`;
+    let width = this.widths.get(key);
+    if (width === undefined) this.widths.set(key, (width = context.measureText(label).width));
     return width;
+  }
+
+  /** As much of a name as fits; the legend has all of it. */
+  private shortened(context: CanvasRenderingContext2D, name: string, room: number): string {
+    if (this.widthOf(context, name) <= room) return name;
+    let length = name.length - 1;
+    while (length > 1 && this.widthOf(context, `${name.slice(0, length)}…`) > room) length -= 1;
+    return `${name.slice(0, length).trimEnd()}…`;
   }
 
   // --- over the scene -----------------------------------------------------------------------------------------------
@@ -555,8 +565,9 @@ export class Painter {
       const [top, bottom] = [from * k + y, to * k + y];
       const at = Math.max(top + 9, below + 8);
       if (bottom < 24 || top > this.height || at > bottom) continue;
-      context.strokeText(name, 6, at);
-      context.fillText(name, 6, at);
+      const text = this.shortened(context, name, Math.max(90, this.width * LANE));
+      context.strokeText(text, 6, at);
+      context.fillText(text, 6, at);
       below = at + 8;
     }
   }

@@ -36,6 +36,10 @@ const HELP =
   "it, the ground to pan; the wheel or a pinch zooms. Keys on the drawing: arrows go to the nearest work on that " +
   "side, Page Down and Page Up through the works by year, Enter opens the details and once more the neighbourhood, " +
   "plus, minus and 0 zoom, Shift with an arrow pans, Escape goes back.";
+const TIES: Record<string, string> = {
+  special_case_of: "is a special case of",
+  alternative_to: "is an alternative to",
+};
 const OPEN_LISTS = 12; // neighbours up to which a list stands open
 
 function element<K extends keyof HTMLElementTagNameMap>(tag: K, kind = "", ...content: (Node | string)[]) {
@@ -204,11 +208,12 @@ export class Panel {
     if (state.depth) {
       const { label } = this.model.works[this.model.index.get(state.work!)!];
       const { citing, cited, both, tied } = shown.sides;
-      const away = `up to ${plural(state.depth, "citation")} away`;
       parts.push(
-        `${label} and ${away}: ${plural(citing, "work cites", "works cite")} it, it cites ${plural(cited, "work")}` +
-          (both ? `, ${plural(both, "work")} both` : "") +
-          (tied ? `, ${plural(tied, "work")} related otherwise` : "") +
+        `Up to ${plural(state.depth, "citation")} from ${label}: ${plural(citing, "work cites", "works cite")} it and ` +
+          `${cited.toLocaleString("en")} ${cited === 1 ? "is" : "are"} cited by it` +
+          (both ? `, ${both.toLocaleString("en")} both` : "") +
+          (state.depth > 1 ? ", directly or through others" : "") +
+          (tied ? `; ${tied.toLocaleString("en")} ${tied === 1 ? "is" : "are"} related otherwise` : "") +
           ".",
       );
       if (shown.works < shown.candidates) parts.push(`${plural(shown.works, "work")} of them shown.`);
@@ -308,10 +313,9 @@ export class Panel {
     row.append(go);
     const groups = (["family", "community", "survey"] as const).flatMap((mode) => {
       const grouping = model.groupings.get(mode)!;
-      return grouping
-        .of(i)
-        .filter((id) => id !== "none" && id !== "several")
-        .map((id) => grouping.groups.find((group) => group.id === id)!.name);
+      const ids = grouping.of(i).filter((id) => id !== "none" && id !== "several");
+      const names = ids.map((id) => grouping.groups.find((group) => group.id === id)!.name);
+      return names.length ? [`${grouping.name}: ${names.join(", ")}`] : [];
     });
     const step = state.depth && state.open !== null ? shown.steps?.get(i) : undefined;
     this.details.replaceChildren(
@@ -338,7 +342,7 @@ export class Panel {
 
   private tied(ties: Tie[]): HTMLElement {
     const text = ({ other, type, declares }: Tie) => {
-      const [name, says] = [this.model.works[other].label, type.replaceAll("_", " ")];
+      const [name, says] = [this.model.works[other].label, TIES[type] ?? type.replaceAll("_", " ")];
       return declares ? `${says} ${name}` : `${name} ${says} it`;
     };
     return this.list("Related, not by citation", "tied", ties.map((tie) => [tie.other, text(tie)]));

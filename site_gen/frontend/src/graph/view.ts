@@ -213,7 +213,8 @@ export class GraphView implements Target {
     if (key === this.laidOut) return;
     this.laidOut = key;
     const { clientWidth, clientHeight } = this.panel.canvas;
-    const aspect = Math.max(0.4, Math.min(3, (clientWidth || 2) / (clientHeight || 1)));
+    const { left, right, top, bottom } = this.edges;
+    const aspect = Math.max(0.2, Math.min(3, (clientWidth - left - right) / Math.max(1, clientHeight - top - bottom)));
     if (name === "time") this.layout = overTime(this.model, candidates, lanes, aspect);
     else if (name === "steps") this.layout = inSteps(this.model, this.surroundings!, aspect);
     else this.layout = this.map;
@@ -266,6 +267,18 @@ export class GraphView implements Target {
 
   // --- the view -----------------------------------------------------------------------------------------------------
 
+  /** Room around the works: names stand to the right of them, years above, names of lanes on the left. */
+  private get edges() {
+    const time = layoutOf(this.state) === "time";
+    const width = this.panel.canvas.clientWidth;
+    return {
+      left: time ? Math.min(96, width * 0.2) : 24,
+      right: Math.min(this.state.depth ? 110 : 50, width * 0.2),
+      top: time ? 34 : 18,
+      bottom: 18,
+    };
+  }
+
   fit(): void {
     this.unfitted = false;
     const { scene, painter } = this;
@@ -277,8 +290,7 @@ export class GraphView implements Target {
       top = Math.min(top, scene.y[i]);
       bottom = Math.max(bottom, scene.y[i]);
     }
-    // Names stand to the right of their works, years above, names of lanes on the left.
-    const edges = { left: scene.axis ? Math.min(96, painter.width * 0.2) : 24, right: this.state.depth ? 110 : 50, top: scene.axis ? 34 : 18, bottom: 18 };
+    const { edges } = this;
     const [width, height] = [painter.width - edges.left - edges.right, painter.height - edges.top - edges.bottom];
     const scale = Math.min(width / (right - left || 1e-3), height / (bottom - top || 1e-3), painter.width);
     this.fitted = scale;
