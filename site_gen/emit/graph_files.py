@@ -32,7 +32,7 @@ IMPLIED = ("source", "target", "relation")
 FILES = (
     ("citations.graphml", "application/xml", "GraphML", "For Gephi, yEd, igraph, networkx."),
     ("citations.gexf", "application/xml", "GEXF", "For Gephi and networkx."),
-    ("citations.json", "application/json", "JSON", "Node-link form; declared relations apart, under `implied`."),
+    ("citations.json", "application/json", "JSON", "Node-link form; declared relations apart, as implied."),
     ("nodes.csv", "text/csv", "Works as CSV", "One line a work, with everything that was computed."),
     ("edges.csv", "text/csv", "Citations as CSV",
      "One line a citation, with its witness and whether that list was seen whole."),

@@ -78,6 +78,7 @@ def entry_data(site: Site, entry: Entry) -> dict[str, Any]:
             for cell in site.kinds.support.get(entry.id, [])
         ],
         "cited_by": place.cited_by if place else None,
+        "similar_by_citation": _similar(site, entry.algorithm.paper),
         "key_terms": [term.text for term in site.terms.entries[entry.id]],
         "similar_by_text": [
             {"id": other.id, "cosine": other.cosine, "shared": list(other.shared)}
@@ -128,6 +129,17 @@ def markdown(site: Site, entry: Entry) -> str:
     if filed:
         parts += ["## In the surveys", "\n".join(filed)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _similar(site: Site, key: str | None) -> dict[str, list[dict[str, Any]]]:
+    """Works cited together with a work and works citing the same, with the works that say so; empty where unknown."""
+    found = site.literature.similar.get(key or "")
+    if found is None:
+        return {}
+    return {
+        name: [{"work": tie.key, "strength": round(tie.strength, 4), "through": list(tie.through)} for tie in ties]
+        for name, ties in (("cited_together", found.together), ("citing_the_same", found.coupled))
+    }
 
 
 def _redirect(target: str) -> str:
