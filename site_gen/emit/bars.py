@@ -18,9 +18,9 @@ from site_gen.emit.scatter import OTHER, SHAPES, WIDTH, opened
 from site_gen.enrich.trends import LEAST, Column, Series, Width, Window
 
 HEIGHT = 420
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 50, 40
+LEFT, RIGHT, TOP, BOTTOM = 66, 12, 54, 40
 ROOM = 15  # height from which a part of a bar has room for its mark
-LABELS = 12  # years with a label, at most
+LABELS = 11  # years with a label, at most
 ROW = 46  # height of a survey's line
 DOT = 15  # room of a dot
 

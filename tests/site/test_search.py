@@ -28,6 +28,10 @@ QUERIES = [
     ("selective state space", "mamba"),
     ("KV cache quantization", "kivi"),
     ("SVD", "truncated-svd"),
+    ("Fisher information", "fwsvd"),  # key terms in the browser, texts on the command line
+    ("Kronecker product", "kroneckerbert"),
+    ("residual stream", "slicegpt"),
+    ("ternary weights", "binarybert"),
 ]
 
 
