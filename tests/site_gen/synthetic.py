@@ -199,6 +199,44 @@ def protocols() -> dict:
     }
 
 
+def kinds() -> dict[str, dict]:
+    """The files of frameworks, benchmarks and metrics: a plain one each, and one with every text field hostile."""
+    bad = HOSTILE_LINE
+    page = {"address": "https://example.org/runner", "seen": "2026-01-02"}
+    runner = {
+        "name": "Runner", "kind": ["inference-engine", "serving"], "does": "Runs models.", "licence": "MIT",
+        "repository": "someone/runner", "pages": {"docs": page | {"version": "1.2", "place": "Docs"}},
+        "supports": [
+            {"algorithm": "plain", "does": ["applies", "runs"], "how": "By its flag.", "since": "1.0",
+             "source": {"page": "docs", "place": "Flags"}},
+            {"algorithm": "gray2021third", "does": ["implements"], "how": "Built in.",
+             "source": {"work": "survey2024things", "place": "Table 3"}},
+        ],
+    }
+    malice = {
+        "name": f"Malice {bad}", "aliases": [f"Alias {bad}"], "kind": ["compiler"], "does": bad, "compression": bad,
+        "licence": bad, "status": {"text": bad, "source": {"page": "docs", "place": bad}},
+        "pages": {"docs": page | {"version": bad, "place": bad}, "unused": page | {"version": bad}},
+        "supports": [{"algorithm": "plain", "does": ["runs"], "how": bad, "since": bad, "until": bad,
+                      "source": {"page": "docs", "place": bad}}],
+    }
+    alone = {"name": "Alone", "kind": ["hardware"], "does": "Computes."}
+    text = {"name": "Text", "kind": "corpus", "measures": "Prediction.", "task": "The next word.",
+            "size": {"text": "9 words", "source": {"work": "gray2021third", "place": "Table 1"}},
+            "metrics": ["perplexity"], "part_of": ["trap"], "beware": "Its tokens differ."}
+    trap = {"name": f"Trap {bad}", "aliases": [f"Alias {bad}"], "kind": "suite", "measures": bad, "task": bad,
+            "size": {"text": bad, "source": page | {"version": bad, "place": bad}}, "beware": bad}
+    perplexity = {"name": "Perplexity", "of": "quality", "definition": "The mean of $-\\log p$, exponentiated.",
+                  "formula": "e^{-\\frac1n \\sum \\log p}", "better": "lower", "hides": "Rare words.",
+                  "bench": ["perplexity"]}
+    snare = {"name": f"Snare {bad}", "aliases": [f"Alias {bad}"], "of": "size", "definition": bad, "unit": bad,
+             "better": "neither", "hides": bad}
+    return {
+        "frameworks": {"runner": runner, "malice": malice, "alone": alone},
+        "benchmarks": {"text": text, "trap": trap}, "metrics": {"perplexity": perplexity, "snare": snare},
+    }
+
+
 def hostile_entry() -> dict:
     """An entry with every text field hostile."""
     bad = HOSTILE_LINE
@@ -280,6 +318,8 @@ def write(root: Path, hostile: bool = True) -> Path:
     (catalog / "references.bib").write_text(BIBLIOGRAPHY, encoding="utf-8")
     (catalog / "surveys" / "survey2024.yml").write_text(SURVEY, encoding="utf-8")
     (catalog / "protocols.yml").write_text(json.dumps(protocols()), encoding="utf-8")
+    for name, found in kinds().items():
+        (catalog / f"{name}.yml").write_text(json.dumps(found), encoding="utf-8")
     for name, tables in reported().items():
         (catalog / "reported" / f"{name}.yml").write_text(json.dumps(tables), encoding="utf-8")
     (catalog / "retired.yml").write_text("plane: plain\n", encoding="utf-8")
