@@ -228,6 +228,7 @@ class Pages:
             ("algorithms.json", "algorithms.json", "All entries."),
             ("measured.json", "measured.json", "All measured numbers with their protocols; also .csv."),
             ("combinations.json", "combinations.json", "What pairs of methods do; also .csv."),
+            ("reported.json", "reported.json", "All numbers of the literature with their protocols; also .csv."),
             ("algorithms.bib", "algorithms.bib", "The papers of all entries; also .ris and .csl.json."),
             ("bibliography.bib", "bibliography.bib", "All works; also .ris and .csl.json."),
             (f"algorithms/{example}.entry.bib", "algorithms/ID.entry.bib",
