@@ -18,7 +18,7 @@ import networkx
 import pytest
 from networkx.readwrite import gexf
 
-from site_gen.emit import data, ego, graph_files
+from site_gen.emit import data, ego, graph_files, machine
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.pages import Pages, Settings
 from site_gen.enrich import citations, communities, literature, mainpath, similar
@@ -276,7 +276,7 @@ def test_label_of_a_community_names_two_families_where_one_is_not_half(site):
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory):
-    """A site in which 40 more works cite the paper of `plain`, and a list has a second witness."""
+    """A site in which 40 more works cite the paper of `plain`, six of them another too; a list has a second witness."""
     root = synthetic.write(tmp_path_factory.mktemp("crowded"))
     records = [
         f"@misc{{citer{2020 + i // 8}n{i},\n  title = {{Citing {i}}},\n  author = {{Citer, C.}},\n"
@@ -288,6 +288,7 @@ def crowded(tmp_path_factory):
     lists = json.loads(path.read_text())
     for i in range(40):
         cited = ["white2019first"] + ([f"citer{2020 + (i - 1) // 8}n{i - 1}"] if i in range(1, 15) else [])
+        cited += ["gray2021third"] if i in range(20, 26) else []
         lists[f"citer{2020 + i // 8}n{i}"] = {"witness": f"PDF {i}", "complete": False, "cited": sorted(cited)}
     lists["survey2024things"]["also"] = [{"witness": "another place", "cited": ["white2019first"]}]
     path.write_text(json.dumps(dict(sorted(lists.items()))), encoding="utf-8")
@@ -420,7 +421,7 @@ def test_page_of_an_entry_shows_the_picture_and_all_works_beside_it(crowded, tmp
     assert "cites it: 12 of 42 shown, the most cited" in section
     lists = section[section.index("<details"):section.index("</details>")]
     assert len(re.findall("<a ", lists.partition("Related by the catalog")[0])) == 42
-    assert "Its own reference list has not been read" in section and "in 2 of 41 lists" not in section
+    assert "Its own reference list has not been read" in section and "in 7 of 41 lists" in section
     assert 'href="../../graph/#white2019first"' in section
     assert "alternative to" in section and "count nowhere as citations" in section
 
@@ -431,6 +432,14 @@ def test_page_says_where_lists_are_too_few(site, tmp_path):
     assert "Only 1 list of a method are known" not in text
     assert "Only 1 list of a method is known to name it: too few to tell." in text
     assert "Its reference list has not been read." in text
+
+
+def test_json_of_an_entry_names_similar_works(crowded):
+    found = machine.entry_data(crowded, crowded.entries["plain"])["computed"]["similar_by_citation"]
+    tie = found["cited_together"][0]
+    assert (tie["work"], tie["strength"]) == ("gray2021third", round(7 / (41 * 7) ** 0.5, 4))
+    assert set(tie["through"]) == {"black2020second", *(f"citer{2020 + i // 8}n{i}" for i in range(20, 26))}
+    assert found["citing_the_same"] == []
 
 
 def test_hostile_names_are_text_in_the_picture(site):
