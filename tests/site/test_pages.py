@@ -15,7 +15,8 @@ pytestmark = pytest.mark.xdist_group("site")
 PAGES = (
     "", "algorithms/", "algorithms/gptq/", "algorithms/retnet/", "families/", "families/quantization/", "surveys/",
     "surveys/wang2024/", "surveys/park2024/", "crosswalk/", "bibliography/", "graph/", "measured/", "combinations/",
-    "reported/", "works/xu2024besa/", "works/wang2024survey/", "vocabulary/", "cite/", "contribute/", "health/", "trends/",
+    "reported/", "works/xu2024besa/", "works/wang2024survey/", "vocabulary/", "cite/", "contribute/", "health/",
+    "trends/",
 )  # fmt: skip
 
 
