@@ -8,7 +8,7 @@ import { zoom, zoomIdentity, type ZoomTransform } from "d3-zoom";
 export interface Target {
   workAt(x: number, y: number, reach: number): number; // the nearest one within `reach`
   workUnder(x: number, y: number, slack: number): number; // the nearest one whose mark, grown by `slack`, holds the place
-  draggable(): boolean; // false where works lie so densely that every press would meet one
+  draggable(work: number, touch: boolean): boolean; // whether a press on it drags it, else it pans
   moved(view: ZoomTransform): void;
   hover(work: number, x: number, y: number): void;
   pick(work: number): void;
@@ -49,7 +49,11 @@ export class Input {
         .container(() => canvas)
         .clickDistance(CLICK)
         .subject((event) => ({ work: this.grabbed(event.sourceEvent), x: event.x, y: event.y }))
-        .filter((event) => !event.button && !event.ctrlKey && target.draggable() && this.grabbed(event) >= 0)
+        .filter((event) => {
+          if (event.button || event.ctrlKey || event.touches?.length > 1) return false;
+          const work = this.grabbed(event);
+          return work >= 0 && target.draggable(work, "touches" in event);
+        })
         .on("start", () => {
           travelled = 0;
         })

@@ -33,7 +33,7 @@ export interface Shown {
 
 const HELP =
   "Hover a work for its title, click it for its details, double-click it for its neighbourhood. Drag a work to move " +
-  "it, the ground to pan; the wheel or a pinch zooms. Keys on the drawing: arrows go to the nearest work on that " +
+  "it (by touch, the one that is open), the ground to pan; the wheel or a pinch zooms. Keys on the drawing: arrows go to the nearest work on that " +
   "side, Page Down and Page Up through the works by year, Enter opens the details and once more the neighbourhood, " +
   "plus, minus and 0 zoom, Shift with an arrow pans, Escape goes back.";
 const TIES: Record<string, string> = {

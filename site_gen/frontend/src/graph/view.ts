@@ -10,7 +10,7 @@ import { inSteps, onMap, overTime, type Layout } from "./layout";
 import { Panel, type Shown } from "./panel";
 import { colourOf, layoutOf, read, write, type LayoutName, type State } from "./state";
 
-const CROWDED = 1500; // works in sight beyond which a press pans and drags no work
+const CROWDED = 1500; // works in sight beyond which a press drags the open work alone
 const CLOSE = 2.5; // zoom at which a work that was asked for is shown, if one was farther away
 
 export class GraphView implements Target {
@@ -364,7 +364,10 @@ export class GraphView implements Target {
     return Math.hypot(px - x, py - y) <= painter.size(found, this.transform.k) + slack ? found : -1;
   }
 
-  draggable(): boolean {
+  /** A finger drags the open work alone, or no room would be left for panning; so it is where works lie densely. */
+  draggable(work: number, touch: boolean): boolean {
+    if (work === this.opened) return true;
+    if (touch) return false;
     let count = 0;
     for (const i of this.scene.order) if (this.inSight(i)) count += 1;
     return count <= CROWDED;
