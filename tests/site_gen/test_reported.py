@@ -101,12 +101,13 @@ def test_calibration_and_uncompressed_model_part_only_where_they_contradict():
 def test_reason_names_every_part_with_both_values_and_the_nearest():
     far = number("b", 2.0, 1, setting={"bits": 2, "length": 9, "size": 3})
     near = number("c", 3.0, 1, setting={"bits": 4, "length": 8, "form": "slow"}, baseline=5.1)
-    found = view(number("a", 1.0, 0, setting={"bits": 4}, not_stated=("length",), baseline=5.0), far, near)
+    farther = number("d", 4.0, 1, setting={"bits": 2, "length": 9}, baseline=5.2)
+    found = view(number("a", 1.0, 0, setting={"bits": 4}, not_stated=("length",), baseline=5.0), farther, far, near)
     one = found.apart[0]
     assert one.nearest.record is far  # length, bits, source; the other differs in length, uncompressed model, source
     assert one.differs == [("bits", "4", "2"), ("length", "not told", "9"),
                            ("source", "who--s0, Table 1", "who--s1, Table 1")]
-    parts = differences(found.lines[0], found.lines[2], found)
+    parts = differences(found.lines[0], found.lines[3], found)
     assert ("uncompressed model", "5", "5.1") in parts and not any(name == "form" for name, *_ in parts)
 
 
