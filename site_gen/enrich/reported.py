@@ -176,7 +176,7 @@ def _groups(lines: list[Line], words: reported.Words) -> list[Group]:
                 if len({line.record.method for line in same}) > 1:
                     found.append(_group(same, words))
     return sorted(found, key=lambda group: (
-        group.first.metric, group.first.dataset or "", group.first.model, group.shared is None, group.lines[0].number))
+        -len(group.methods), group.first.metric, group.first.dataset or "", group.first.model, group.lines[0].number))
 
 
 def _key(line: Line, words: reported.Words) -> Hashable:

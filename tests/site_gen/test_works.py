@@ -42,7 +42,8 @@ def test_page_of_a_work_with_an_entry(built):
     text, found = page(built, "white2019first"), links(built, "white2019first")
     assert "Ann White, Bo van der Berg, Cy Roe" in text
     assert "known as Plain" in text and "https://arxiv.org/abs/1901.00001" in found
-    assert "../../algorithms/plain/" in found
+    assert "../../algorithms/plain/" in found and "../../algorithms/plain/#reported" in found
+    assert "source of numbers" in text  # of the hostile entry, whose number stands in this paper
     assert "../../surveys/survey2024/" in found and "full text" in text
     assert "../black2020second/" in found  # it cites this work
     assert {f"../../bibliography/white2019first.{end}" for end in ("bib", "ris", "csl.json")} <= set(found)
@@ -51,6 +52,7 @@ def test_page_of_a_work_with_an_entry(built):
 
 def test_page_says_what_is_not_known(built):
     third = page(built, "gray2021third")
+    assert "is an alternative to it" in third and "also source of a claim, in its text, further reading" in third
     assert "Not confirmed by any source" in third and "recalled, not seen there" in third
     assert "has not been read yet" in third
     assert "read whole" in page(built, "black2020second")
