@@ -306,6 +306,7 @@ def test_survey_page_says_what_was_seen_and_how(pages):
     assert '<a href="../../works/gray2021third/" title="Third Work">Third Work</a>' in page  # no entry: its own page
     recalled = page[page.index("{#recalled}"):]
     assert "works/survey2024things/" in recalled and "works/survey2024things/" not in page[:page.index("{#recalled}")]
+    assert "works/white2019first/" not in recalled and "algorithms/plain/" not in recalled
     assert "what we call" in page and "../../families/pruning/" in page
     coverage_table = page[page.index('id="coverage-table"'):page.index("{#special}")]
     assert coverage_table.count("<meter") == 6  # one section and the whole, three shares each
@@ -316,6 +317,15 @@ def test_survey_pages_say_where_nothing_was_seen(pages):
     said = text(pages["surveys/survey2024/index.md"])
     assert "Which works it tells at length was not seen." in said
     assert "No metric was seen in it." in said and "No list of desired properties was seen in it." in said
+
+
+def test_models_and_data_sets_do_not_count_for_a_family():
+    def counted(role: str) -> dict[str, dict[str, int]]:
+        found = crossing(role=role, a={"one": "pruning"}, b={"one": "pruning"})
+        return survey_pages.by_family(SimpleNamespace(families=["pruning"], surveys=["one"], crosswalk=found))
+
+    assert counted("algorithm") == {"pruning": {"one": 2}}
+    assert counted("model") == {"pruning": {"one": 0}}
 
 
 def test_surveys_page_sets_them_side_by_side(pages, both):
