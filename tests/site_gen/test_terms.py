@@ -34,7 +34,7 @@ def forms(*sentences: str, **rest: object) -> set[str]:
     ("output layer", set()),
     ("token dropping", set()),
     ("orthogonal weight", {"orthogonal", "orthogonal weight"}),
-    ("nearly orthogonal", {"orthogonal"}),  # adverbs break
+    ("a router sharply orthogonal", {"router", "orthogonal"}),  # adverbs break
     ("low-rank", {"low-rank"}),
     ("post-training outlier", {"outlier", "post-training outlier"}),  # no term begins inside a compound
     ("in-context", {"in-context"}),
