@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _CITED = re.compile(r"\[@([^\]\s]+)\]")
 _EQUATION = re.compile(r"\[eq-[^\]\s]*\]")
-_FILES = {"framework": kinds.FRAMEWORKS, "benchmark": kinds.BENCHMARKS, "metric": kinds.METRICS}
 
 
 def kinds_have_their_own_names(catalog: Catalog) -> Iterator[Problem]:
@@ -130,7 +129,7 @@ def metrics_are_measured(catalog: Catalog) -> Iterator[Problem]:
 
 
 def _file(catalog: Catalog, kind: str) -> str:
-    return f"{catalog.root.name}/{_FILES[kind]}"
+    return f"{catalog.root.name}/{kinds.FILES[kind]}"
 
 
 def _written(catalog: Catalog, kind: str) -> set[str] | None:

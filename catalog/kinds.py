@@ -158,6 +158,7 @@ Kind = Framework | Benchmark | MetricEntry
 KINDS: dict[str, type[Framework] | type[Benchmark] | type[MetricEntry]] = {
     "framework": Framework, "benchmark": Benchmark, "metric": MetricEntry,
 }  # fmt: skip
+FILES = {"framework": FRAMEWORKS, "benchmark": BENCHMARKS, "metric": METRICS}
 PROSE: dict[str, tuple[str, ...]] = {
     "framework": ("does", "compression"),
     "benchmark": ("measures", "task", "beware"),

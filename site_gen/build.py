@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from catalog import CatalogError, Problem
+from catalog import CatalogError, Problem, kinds
 from site_gen import frontend_build
 from site_gen.emit import data, icons, machine
 from site_gen.emit.formulas import FormulaError, Formulas
@@ -127,13 +127,21 @@ def settings(path: Path) -> Settings:
 
 
 def _formula_problem(site: Site, tex: str, reason: str) -> Problem:
-    """Names the entry in which a refused formula stands."""
+    """Names the entry, framework, benchmark or metric in which a refused formula stands."""
     for entry in site.entries.values():
         if tex in entry.algorithm.model_dump_json() or any(
             tex == text.strip() for text in entry.algorithm.equations.values()
         ) or tex in entry.algorithm.idea:
             return Problem(entry.algorithm.file, 1, "", f"a formula that cannot be typeset ({reason})", value=tex,
                            expected="LaTeX that KaTeX knows")
+    for kind, found in site.catalog.kinds().items():
+        for identifier, one in found.items():
+            places = [*kinds.prose(kind, one), (("formula",), getattr(one, "formula", None) or "")]
+            for path, text in places:
+                if tex in text:
+                    return site.catalog.problem(f"{site.catalog.root.name}/{kinds.FILES[kind]}", (identifier, *path),
+                                                f"a formula that cannot be typeset ({reason})", value=tex,
+                                                expected="LaTeX that KaTeX knows")
     return Problem("catalog", 1, "", f"a formula that cannot be typeset ({reason})", value=tex,
                    expected="LaTeX that KaTeX knows")
 

@@ -229,6 +229,10 @@ class Pages:
             ("measured.json", "measured.json", "All measured numbers with their protocols; also .csv."),
             ("combinations.json", "combinations.json", "What pairs of methods do; also .csv."),
             ("reported.json", "reported.json", "All numbers of the literature with their protocols; also .csv."),
+            ("frameworks.json", "frameworks.json", "Frameworks, the algorithms that each supports and where it "
+             "is said; also .csv."),
+            ("benchmarks.json", "benchmarks.json", "Benchmarks and data sets; also .csv."),
+            ("metrics.json", "metrics.json", "Metrics; also .csv."),
             ("algorithms.bib", "algorithms.bib", "The papers of all entries; also .ris and .csl.json."),
             ("bibliography.bib", "bibliography.bib", "All works; also .ris and .csl.json."),
             (f"algorithms/{example}.entry.bib", "algorithms/ID.entry.bib",

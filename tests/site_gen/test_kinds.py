@@ -13,7 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from catalog import CatalogError
 from catalog.kinds import Benchmark, Framework, MetricEntry
+from site_gen.build import build
 from site_gen.emit import kind_files, kind_pages
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.pages import Pages, Settings
@@ -289,6 +291,19 @@ def test_empty_files_are_said_to_be_empty(repository, tmp_path):
     assert "No benchmark has been written down yet." in found["benchmarks/index.md"]
     assert "No metric has been written down yet." in found["metrics/index.md"]
     assert "Reported numbers also use" in found["metrics/index.md"]
+
+
+def test_a_formula_that_cannot_be_typeset_is_said_where_it_is(repository, tmp_path):
+    root = tmp_path / "repository"
+    shutil.copytree(repository, root, ignore=shutil.ignore_patterns("site", "build"))
+    found = synthetic.kinds()["metrics"]
+    found["perplexity"]["formula"] = "\\notacommand{x}"
+    (root / "catalog/metrics.yml").write_text(json.dumps(found))
+    with pytest.raises(CatalogError) as caught:
+        build(root)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.key) == ("catalog/metrics.yml", "perplexity.formula")
+    assert problem.value == "\\notacommand{x}"
 
 
 # --- a work that is one of them, in surveys -------------------------------------------------------------------------
