@@ -1,41 +1,27 @@
-"""Search over the entries: names, aliases, facts as phrases, families, titles, authors and text.
+"""What can be searched: every algorithm, family, group, survey, framework, benchmark, metric, paper and vocabulary term
+as a document of plain texts. How they are ranked stands in `ranking.py`.
 
-A phrase that has synonyms (`synonyms.yml`) counts as one word in the query and in the entries, so that `no calibration
-data` does not find what needs calibration data, and `2:4` finds what is written `n:m`. Slips of the keyboard, swapped
-letters among them, are forgiven. The browser searches the same documents with the same weights and synonyms; only in
-the field `terms` it has an entry's key terms, which need scikit-learn, and the command line the text that holds them.
+The command line and the browser search the same documents with the same ranking.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import unicodedata
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rapidfuzz import process
-from rapidfuzz.distance import DamerauLevenshtein
+from catalog.ranking import FIELDS, STOP, Hit, Index, stem, words
 
 if TYPE_CHECKING:
     from catalog.loading import Catalog
-    from catalog.model import Algorithm
+    from catalog.model import Algorithm, Work
 
-# Field of a document and the weight of a hit in it.
-FIELDS: dict[str, float] = {
-    "name": 8, "aliases": 7, "title": 3, "facts": 2.5, "family": 2, "summary": 1.5, "authors": 4, "body": 0.6,
-    "terms": 0.5,
-}  # fmt: skip
-PREFIX, SLIP, LOOSE = 0.6, 0.5, 0.25  # how much a beginning, a misspelling, a word of a phrase counts
-PAPER = 0.8  # what a paper that no entry is about weighs, so that an entry that answers about as well comes first
-ECHO = 0.25  # how much a hit in a further field adds
-NOISE = 0.01  # hits below this share of the best one are left out
-STOP = frozenset(
-    "a an and are as at be by do does for from has have how i in into is it its me method methods model models of on "
-    "or that the their this to use uses using via which with algorithm algorithms compress compression technique no "
-    "without not".split()
-)
+__all__ = ["FIELDS", "Hit", "Index", "all_documents", "documents", "everything", "index", "search", "spread", "words"]
+
+# How many words of an entry's long texts are searched: those that tell it from others. All of them would make what
+# the browser loads three times as large.
+KEPT = 20
 
 # What a reader would say for a fact. Values that are not here are read as they are written.
 PHRASES: dict[tuple[str, object], str] = {
@@ -68,26 +54,6 @@ KINDS: dict[str, str] = {
 _MARKS = str.maketrans({"*": None, "`": None, "_": " "})
 
 
-@dataclass(frozen=True)
-class Hit:
-    """An entry that answers a search; higher scores answer better."""
-
-    id: str
-    name: str
-    score: float
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in their plain form: 4-bit and 4bit, 2:4 and 2 : 4, quantise and quantize are alike."""
-    text = unicodedata.normalize("NFKD", text.casefold())
-    text = "".join(char for char in text if not unicodedata.combining(char))
-    text = re.sub(r"(\d)[\s-]*bits?\b", r"\1bit", text)
-    text = re.sub(r"\b(\d+|n)\s*:\s*(\d+|m)\b", r"\1of\2", text)
-    text = re.sub(r"is(e|ed|es|ing|ation|ations)\b", r"iz\1", text)
-    text = re.sub(r"\bmodelling\b", "modeling", re.sub(r"\b(neighb|behavi|col)our", r"\1or", text))
-    return re.findall(r"[a-z0-9]+", text)
-
-
 def without_marks(text: str) -> str:
     """A text without its formulas, its references to equations and works, and the marks of Markdown."""
     text = re.sub(r"\$\$.+?\$\$|\$(?!\s)[^$\n]*?[^\s$]\$(?!\d)", " , ", text, flags=re.DOTALL)
@@ -95,10 +61,57 @@ def without_marks(text: str) -> str:
     return re.sub(r"\[([^\]\n]*)\]\([^)\n]*\)", r"\1", text).translate(_MARKS)
 
 
+def all_documents(catalog: Catalog) -> list[dict[str, str]]:
+    """One document for everything that has a page or a place on one: `id`, `kind`, and texts for some of FIELDS.
+
+    `kind` and `id` together name a document. A work is found by the entry, framework, benchmark, metric or survey that
+    is about it, and is a document of its own only where nothing is.
+    """
+    found = [*_entries(catalog), *_taxonomy(catalog), *_surveys(catalog), *kind_documents(catalog),
+             *_vocabulary(catalog), *work_documents(catalog)]  # fmt: skip
+    _keep_telling_words(found)
+    return [{name: text for name, text in document.items() if text} for document in found]
+
+
 def documents(catalog: Catalog) -> list[dict[str, str]]:
-    """One document an entry: its `id` and the text of each of FIELDS."""
-    says = said_by_surveys(catalog)
-    return [_document(catalog, entry, says.get(entry.paper or "", [])) for entry in catalog.algorithms.values()]
+    """The documents of the entries."""
+    return [document for document in all_documents(catalog) if document["kind"] == "algorithm"]
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a text, or all of it."""
+    return re.split(r"(?<=[.!?])\s+(?=[A-Z])", text, maxsplit=1)[0]
+
+
+def short(work: Work) -> str:
+    """Frantar et al. 2023."""
+    people = [f"{person.particle} {person.family}".strip() for person in work.authors[:2]]
+    if len(work.authors) > 2 or (people and not work.authors_complete):
+        return f"{people[0]} et al. {work.year}"
+    return " ".join([*([" and ".join(people)] if people else []), str(work.year)])
+
+
+def _keep_telling_words(found: list[dict[str, str]]) -> None:
+    """Puts in the place of each long text, `body`, its KEPT words that tell most: frequent in it, rare in the others,
+    and not among the document's further texts.
+    """
+    texts = [words(document.get("body") or "") for document in found]
+    spread_over = Counter(form for text in texts for form in {stem(word) for word in text})
+    several = sum(1 for text in texts if text)
+    for document, text in zip(found, texts, strict=True):
+        if not text:
+            continue
+        rest = " ".join(value for name, value in document.items() if name in FIELDS and name != "body")
+        known = {stem(word) for word in words(rest)}
+        forms: dict[str, Counter[str]] = {}
+        for word in text:
+            if len(word) > 2 and word not in STOP and not word.isdigit() and stem(word) not in known:
+                forms.setdefault(stem(word), Counter())[word] += 1
+        telling = {
+            form: (1 - 0.5 / count.total()) * math.log(1 + several / spread_over[form]) for form, count in forms.items()
+        }
+        best = sorted(telling, key=lambda form: (-telling[form], form))[:KEPT]
+        document["body"] = " ".join(sorted(min(forms[form], key=lambda w: (-forms[form][w], w)) for form in best))
 
 
 def said_by_surveys(catalog: Catalog) -> dict[str, list[str]]:
@@ -138,6 +151,11 @@ def facts(entry: Algorithm) -> str:
     return "; ".join(dict.fromkeys(part for part in found if part))
 
 
+def _entries(catalog: Catalog) -> list[dict[str, str]]:
+    says = said_by_surveys(catalog)
+    return [_document(catalog, entry, says.get(entry.paper or "", [])) for entry in catalog.algorithms.values()]
+
+
 def _document(catalog: Catalog, entry: Algorithm, says: list[str]) -> dict[str, str]:
     work = catalog.paper_of(entry)
     family = []
@@ -145,20 +163,79 @@ def _document(catalog: Catalog, entry: Algorithm, says: list[str]) -> dict[str, 
         home, _, group = node.partition("/")
         tree = catalog.taxonomy.families.get(home) if catalog.taxonomy else None
         if tree is not None and group in tree.groups:
-            family += [tree.name, tree.tagline, tree.groups[group].name]
+            family += [tree.name, tree.groups[group].name]
     claims = [claim.text for claim in (*entry.strengths, *entry.limits)]
+    summary = _plain(entry.summary)
     return {
         "id": entry.id,
+        "kind": "algorithm",
         "name": entry.name,
-        "aliases": "; ".join([entry.id.replace("-", " "), *entry.aliases, *(work.aliases if work else [])]),
+        "aliases": _names(entry.name, [entry.id.replace("-", " "), *entry.aliases, *(work.aliases if work else [])]),
         "title": "; ".join([work.title, *work.other_titles]) if work else "",
         "facts": facts(entry),
         "family": "; ".join(dict.fromkeys(family)),
-        "summary": entry.summary,
+        "summary": first_sentence(summary),
         "authors": " ".join(person.family for person in work.authors) if work else "",
-        "body": " ".join([entry.plain, *entry.steps, *claims]),
-        "terms": " ".join(without_marks(" ".join([entry.idea, *says])).split()),
-    }
+        "body": _plain(" ".join([summary.removeprefix(first_sentence(summary)), entry.plain, *entry.steps, *claims,
+                                 entry.idea, *says])),
+    }  # fmt: skip
+
+
+def _taxonomy(catalog: Catalog) -> list[dict[str, str]]:
+    """Families and their groups; a group also by what the surveys call it."""
+    found = []
+    for home, family in (catalog.taxonomy.families if catalog.taxonomy else {}).items():
+        found.append({"id": home, "kind": "family", "name": family.name, "facts": KINDS.get(home, ""),
+                      "title": family.tagline, "summary": _plain(family.definition)})
+        for name, group in family.groups.items():
+            called = [re.sub(r"[\w.]*\d[\w.]*", "", section).strip()
+                      for sections in group.surveys.values() for section in sections]
+            found.append({
+                "id": f"{home}/{name}", "kind": "group", "name": group.name,
+                "title": f"{group.name} {family.name.lower()}",
+                "facts": "; ".join(dict.fromkeys([KINDS.get(home, ""), *(name for name in called if name)])),
+                "summary": _plain(group.definition), "body": _plain(group.in_if),
+            })
+    return found
+
+
+def _surveys(catalog: Catalog) -> list[dict[str, str]]:
+    found = []
+    for key, survey in catalog.surveys.items():
+        work = catalog.bibliography[survey.work]
+        found.append({"id": key, "kind": "survey", "name": survey.name, "title": work.title, "summary": work.title,
+                      "aliases": " ".join(work.aliases), "facts": "survey",
+                      "authors": " ".join(person.family for person in work.authors)})
+    return found
+
+
+def _vocabulary(catalog: Catalog) -> list[dict[str, str]]:
+    """The terms of the vocabulary: each value of each facet."""
+    found = []
+    for name, facet in catalog.vocabulary.items():
+        spoken = name.replace("_", " ")
+        for value, meaning in facet.values.items():
+            plain = value.replace("-", " ")
+            others = PHRASES.get((name, value), "").replace(",", ";")
+            found.append({"id": f"{name}/{value}", "kind": "term", "name": f"{spoken.capitalize()}: {plain}",
+                          "aliases": "; ".join(part for part in (
+                              others, "" if value in ("none", "both", "any", "not-applicable") else plain) if part),
+                          "summary": _plain(meaning)})
+    return found
+
+
+def _plain(text: str) -> str:
+    return " ".join(without_marks(text).split())
+
+
+def _names(name: str, others: list[str]) -> str:
+    """Further names as one text, without those that are spelled like `name`; and the words that it is put together
+    of.
+    """
+    seen = {"".join(words(name))}
+    found = [other for other in others if (form := "".join(words(other))) not in seen and not seen.add(form)]
+    apart = re.sub(r"(?<=[a-z]{3})(?=[A-Z][A-Za-z]{2})", " ", name)  # SmoothQuant is also Smooth and Quant
+    return "; ".join([*([apart] if apart != name else []), *found])
 
 
 def kind_documents(catalog: Catalog) -> list[dict[str, str]]:
@@ -183,129 +260,28 @@ def _kind_document(catalog: Catalog, kind: str, identifier: str, one: Any) -> di
         "id": identifier,
         "kind": kind,
         "name": one.name,
-        "aliases": "; ".join([identifier.replace("-", " "), *one.aliases]),
+        "aliases": _names(one.name, [identifier.replace("-", " "), *one.aliases]),
         "title": work.title if work else "",
-        "facts": f"{kind}; {what.replace('-', ' ')}",
-        "family": "",
-        "summary": without_marks(summary),
+        "facts": f"{'framework, library, tool' if kind == 'framework' else kind}; {what.replace('-', ' ')}",
+        "summary": first_sentence(_plain(summary)),
         "authors": " ".join(person.family for person in work.authors) if work else "",
-        "body": without_marks(" ".join(body)),
+        "body": _plain(" ".join([summary, *body])),
     }
 
 
 def work_documents(catalog: Catalog) -> list[dict[str, str]]:
-    """One document a work that nothing else describes: no entry, framework, benchmark or metric is about it."""
-    about = {entry.paper for entry in catalog.algorithms.values()}
+    """One document a work that nothing else describes: no entry, framework, benchmark, metric or survey is about it."""
+    about = {entry.paper for entry in catalog.algorithms.values()} | {one.work for one in catalog.surveys.values()}
     about |= {one.work for found in catalog.kinds().values() for one in found.values()}
     return [
         {
-            "id": key, "kind": "paper", "name": work.name, "aliases": "; ".join(work.aliases),
-            "title": "; ".join([work.title, *work.other_titles]), "summary": "",
+            "id": key, "kind": "paper", "name": work.name, "aliases": _names(work.name, work.aliases),
+            "title": "; ".join(title for title in (work.title, *work.other_titles) if title != work.name),
+            "summary": f"{short(work)}. {work.venue}.",
             "authors": " ".join(person.family for person in work.authors),
         }
         for key, work in catalog.bibliography.items() if key not in about
     ]  # fmt: skip
-
-
-class Index:
-    """The entries of a catalog, ready to be searched."""
-
-    def __init__(self, docs: list[dict[str, str]], synonyms: dict[str, list[str]]):
-        self.names = {doc["id"]: doc["name"] for doc in docs}
-        self._concepts: dict[tuple[str, ...], str] = {}
-        for phrase, others in synonyms.items():
-            meaning = "=" + " ".join(sorted(" ".join(words(word)) for word in (phrase, *others))[0].split())
-            self._concepts[tuple(words(phrase))] = meaning
-        self._longest = max((len(phrase) for phrase in self._concepts), default=1)
-        self._weights: dict[str, dict[str, float]] = defaultdict(dict)  # term -> id -> weight
-        for doc in docs:
-            hits: dict[str, list[float]] = defaultdict(list)
-            for field, weight in FIELDS.items():
-                tokens = words(doc.get(field, ""))
-                counts = Counter(tokens)
-                counts.update(meaning for meaning, _, _ in self._phrases(tokens))
-                length = 1 + math.log1p(len(tokens)) / 8
-                for term, count in counts.items():
-                    hits[term].append(weight * count / (count + 0.5) * 1.5 / length)
-            share = PAPER if doc.get("kind") == "paper" else 1.0
-            for term, values in hits.items():  # the best field counts in full, the others a little
-                self._weights[term][doc["id"]] = share * (max(values) + ECHO * (sum(values) - max(values)))
-        self._plain = [term for term in self._weights if not term.startswith("=")]
-
-    def search(self, query: str, limit: int = 10) -> list[Hit]:
-        """The entries that answer a query, best first; empty where nothing does."""
-        tokens = words(query)
-        units: list[list[tuple[str, float]]] = []
-        place = 0
-        phrases = {start: (meaning, length) for meaning, start, length in self._phrases(tokens)}
-        while place < len(tokens):
-            if place in phrases:
-                meaning, length = phrases[place]
-                unit = [(meaning, 1.0)] if meaning in self._weights else []
-                spoken = [token for token in tokens[place : place + length] if token not in STOP]
-                factor = LOOSE if unit else 1.0
-                for token in spoken:
-                    unit += [(term, factor * quality / len(spoken)) for term, quality in self._terms(token)]
-                units.append(unit)
-                place += length
-                continue
-            if tokens[place] not in STOP:
-                units.append(self._terms(tokens[place]))
-            place += 1
-        if not units:
-            units = [self._terms(token) for token in tokens]
-        scores: dict[str, float] = defaultdict(float)
-        answered: dict[str, float] = defaultdict(float)
-        for unit in units:
-            best: dict[str, tuple[float, float]] = {}
-            for term, quality in unit:
-                holders = self._weights[term]
-                rarity = math.log(1 + (len(self.names) - len(holders) + 0.5) / (len(holders) + 0.5)) + 0.3
-                for name, weight in holders.items():
-                    score, fit = best.get(name, (0.0, 0.0))
-                    best[name] = max(score, quality * weight * rarity), max(fit, quality)
-            for name, (score, quality) in best.items():
-                scores[name] += score
-                answered[name] += quality
-        ranked = [
-            (score * (answered[name] / len(units)) ** 3, name) for name, score in scores.items()
-        ]
-        ranked.sort(key=lambda pair: (-pair[0], pair[1]))
-        least = ranked[0][0] * NOISE if ranked else 0
-        return [Hit(name, self.names[name], round(score, 3)) for score, name in ranked[:limit] if score > least]
-
-    def _phrases(self, tokens: list[str]) -> list[tuple[str, int, int]]:
-        """The meanings of phrases in a text, longest first and without overlaps: (meaning, start, length)."""
-        found = []
-        place = 0
-        while place < len(tokens):
-            for length in range(min(self._longest, len(tokens) - place), 0, -1):
-                meaning = self._concepts.get(tuple(tokens[place : place + length]))
-                if meaning is not None:
-                    found.append((meaning, place, length))
-                    place += length
-                    break
-            else:
-                place += 1
-        return found
-
-    def _terms(self, token: str) -> list[tuple[str, float]]:
-        """The terms of the index that a word of the query may mean, with how well each fits."""
-        found: dict[str, float] = {}
-        if token in self._weights:
-            found[token] = 1.0
-        if len(token) >= 2:
-            for term in self._plain:
-                if term.startswith(token) and term != token:
-                    found[term] = PREFIX * (0.5 + 0.5 * len(token) / len(term))
-        if len(token) >= 4 and token not in self._weights and not any(char.isdigit() for char in token):
-            allowed = 1 if len(token) < 8 else 2
-            slips = process.extract(
-                token, self._plain, scorer=DamerauLevenshtein.distance, score_cutoff=allowed, limit=8
-            )
-            for term, distance, _ in slips:
-                found[term] = max(found.get(term, 0.0), SLIP * (1 - 0.2 * (distance - 1)))
-        return list(found.items())
 
 
 def index(catalog: Catalog) -> Index:
@@ -319,9 +295,8 @@ def search(catalog: Catalog, query: str, limit: int = 10) -> list[Hit]:
 
 
 def everything(catalog: Catalog) -> Index:
-    """The search index over algorithms, frameworks, benchmarks, metrics, and papers that none of them is about."""
-    further = [document for document in kind_documents(catalog) if document["id"] not in catalog.algorithms]
-    return Index([*documents(catalog), *further, *work_documents(catalog)], catalog.synonyms)
+    """The search index over all documents."""
+    return Index(all_documents(catalog), catalog.synonyms)
 
 
 def spread(groups: list[list[str]]) -> dict[str, list[str]]:

@@ -110,7 +110,7 @@ def write_docs(site: Site, root: Path, work: Path, report: Report) -> dict[str, 
     copied, beside = machine.files(site)
     for path, text in copied.items():
         writer.write(path, text)
-    writer.write(f"{INTERIM}/search.json", data.search(site))
+    writer.write(f"{INTERIM}/search.json", data.search(site.catalog))
     writer.write(f"{INTERIM}/graph.json", data.graph(site))
     writer.write(f"{INTERIM}/logo.svg", icons.logo_file("#4a65cb"))
     writer.copy_tree(ROOT / "build" / "frontend", INTERIM)

@@ -65,6 +65,7 @@ def bundle(out: Path) -> bool:
 
 def _bundle(out: Path) -> bool:
     sources = sorted(path for path in (FRONTEND / "src").rglob("*") if path.is_file())
+    sources.append(FRONTEND.parents[1] / "catalog" / "ranking.json")
     wanted = _digest([FRONTEND / "package-lock.json", FRONTEND / "build.mjs", FRONTEND / "tsconfig.json", *sources])
     stamp = out / ".digest"
     if stamp.is_file() and stamp.read_text() == wanted:

@@ -5,63 +5,40 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from catalog import Catalog
 from catalog import search as index
 from site_gen.emit import links
-from site_gen.emit.page import byline, label, short
-from site_gen.emit.prose import plain
+from site_gen.emit.page import byline, label
 from site_gen.enrich.communities import Community
 from site_gen.enrich.site import Site
-from site_gen.enrich.terms import Term
 
-SCHEMA = 1
+SCHEMA = 2
 GRAPH_SCHEMA = 2
 
+# Where the page of a document is, by its kind: from its id, or from the two parts of its id.
+_PAGES = {"algorithm": links.algorithm, "family": links.family, "survey": links.survey, "paper": links.work,
+          "framework": links.framework, "benchmark": links.benchmark, "metric": links.metric}
+_PLACES = {"group": lambda family, group: f"{links.family(family)}#{group}", "term": links.value}
 
-def search(site: Site) -> str:
-    """One document for every algorithm, family, group, survey, and work without an entry.
 
-    The algorithms' documents, the weights and the synonyms are those of `catalog.search`, so that the command line and
-    the browser search the same; only the key terms stand here in the place of the texts that they are taken from.
+def address(kind: str, identifier: str) -> str:
+    """Where a document of the search is, from the site's root."""
+    return _PAGES[kind](identifier) if kind in _PAGES else _PLACES[kind](*identifier.split("/", 1))
+
+
+def search(catalog: Catalog) -> str:
+    """Everything that can be searched: the documents and synonyms of `catalog.search`, which the command line searches
+    too, and where each document's page is.
     """
-    documents: list[dict[str, Any]] = [
-        {**document, "id": f"algorithm {document['id']}", "kind": "algorithm", "url": links.algorithm(document["id"]),
-         "summary": plain(document["summary"]), "body": plain(document["body"]),
-         "terms": _joined(site.terms.entries[document["id"]])}
-        for document in index.documents(site.catalog)
-    ]
-    for view in site.families.values():
-        documents.append({"id": f"family {view.id}", "kind": "family", "name": view.family.name,
-                          "url": links.family(view.id), "summary": plain(view.family.definition),
-                          "aliases": view.family.tagline, "terms": _joined(site.terms.families[view.id])})
-        for group in view.groups:
-            documents.append({
-                "id": f"group {group.node}", "kind": "group", "name": group.group.name,
-                "url": f"{links.family(view.id)}#{group.node.partition('/')[2]}",
-                "summary": plain(group.group.definition), "family": view.family.name,
-            })
-    for survey in site.surveys.values():
-        documents.append({"id": f"survey {survey.key}", "kind": "survey", "name": survey.survey.name,
-                          "url": links.survey(survey.key), "summary": survey.work.title,
-                          "authors": " ".join(person.family for person in survey.work.authors)})
-    addresses = {"framework": links.framework, "benchmark": links.benchmark, "metric": links.metric}
-    for document in index.kind_documents(site.catalog):
+    documents = []
+    for document in index.all_documents(catalog):
         kind, identifier = document["kind"], document["id"]
-        documents.append({**document, "id": f"{kind} {identifier}", "url": addresses[kind](identifier),
-                          "summary": plain(document["summary"])})
-    described = {one.work for found in site.catalog.kinds().values() for one in found.values() if one.work}
-    for work in site.works.values():
-        if work.entries or work.key in described:  # found by what describes it, once
-            continue
-        documents.append({
-            "id": f"work {work.key}", "kind": "paper", "name": work.work.name, "url": links.work(work.key),
-            "summary": f"{byline(work.work, 3)}. {work.work.venue}." if work.work.name == work.work.title
-            else f"{work.work.title}. {short(work.work)}",
-            "aliases": " ".join(work.work.aliases), "title": work.work.title,
-            "authors": " ".join(person.family for person in work.work.authors),
-            "terms": _joined(site.terms.works[work.key]),
-        })
-    return _compact({"schema": SCHEMA, "fields": index.FIELDS, "synonyms": site.catalog.synonyms,
-                     "documents": [{k: v for k, v in d.items() if v or k == "summary"} for d in documents]})
+        found = {**document, "id": f"{kind} {identifier}"}
+        if kind not in _PAGES:
+            found["url"] = address(kind, identifier)
+        documents.append(found)
+    return _compact({"schema": SCHEMA, "addresses": {kind: page("*") for kind, page in _PAGES.items()},
+                     "synonyms": catalog.synonyms, "documents": documents})
 
 
 def graph(site: Site) -> str:
@@ -107,10 +84,6 @@ def community_label(site: Site, part: Community) -> str:
     names = " and ".join(site.families[name].family.name for name, _ in part.families[:most])
     works = ", ".join(label(site, key) for key in part.works[:2])
     return f"{names}: {works}" if names else works
-
-
-def _joined(terms: list[Term]) -> str:
-    return "; ".join(term.text for term in terms)
 
 
 def _compact(data: Any) -> str:

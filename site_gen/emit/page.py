@@ -8,22 +8,12 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from catalog.search import short
 from site_gen.emit import citation, ego, highlight, icons, links, numbers, plots
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.prose import Context, Prose
 from site_gen.enrich.measured import Curve, Metric, Row
 from site_gen.enrich.site import Entry, Site
-
-
-def short(work: Any) -> str:
-    """Frantar et al. 2023."""
-    people = work.authors
-    if not people:
-        return str(work.year)
-    names = [f"{person.particle} {person.family}".strip() for person in people[:2]]
-    if len(people) > 2 or not work.authors_complete:
-        return f"{names[0]} et al. {work.year}"
-    return f"{' and '.join(names)} {work.year}"
 
 
 def label(site: Site, key: str) -> str:

@@ -52,7 +52,7 @@ def ask(page, query: str) -> list[str]:
 
 
 def test_finds_what_is_meant(new_page, command_line):
-    """The browser and the command line have engines of their own; on these questions they agree on the best answer."""
+    """In a browser too, the best algorithm is the one meant, and the command line says the same."""
     page = new_page()
     page.keyboard.press("/")
     page.get_by_role("combobox", name="Search").wait_for()

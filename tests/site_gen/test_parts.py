@@ -282,13 +282,14 @@ def test_browser_data_is_complete(site):
 
     from site_gen.emit import data
 
-    found = json.loads(data.search(site))
+    found = json.loads(data.search(site.catalog))
     documents = {document["id"]: document for document in found["documents"]}
     assert len(documents) == len(found["documents"])
     assert {"algorithm plain", "family pruning", "group quantization/rounding", "survey survey2024",
-            "work gray2021third"} <= set(documents)
-    assert "work white2019first" not in documents  # its entry stands for it
-    assert documents["algorithm plain"]["url"] == "algorithms/plain/"
+            "paper gray2021third"} <= set(documents)
+    assert "paper white2019first" not in documents  # its entry stands for it
+    assert found["addresses"]["algorithm"] == "algorithms/*/"
+    assert documents["group quantization/rounding"]["url"] == "families/quantization/#rounding"
     assert all(isinstance(value, str) for document in documents.values() for value in document.values())
     graph = json.loads(data.graph(site))
     ids = [node["id"] for node in graph["nodes"]]

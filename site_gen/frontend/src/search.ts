@@ -1,163 +1,18 @@
-// The search box of every page: a dialog over one compact JSON, ranked by MiniSearch, opened by a click, "/" or Ctrl-K.
+// The search box of every page: a dialog over one compact JSON, opened by a click, "/" or Ctrl-K. The ranking is that of
+// ranking.ts.
 //
 // Hook: any element with [data-zoo-search] opens the dialog, with the attribute's text in its box. The index is loaded
 // when the dialog is first opened. Without JavaScript the openers are plain links.
 
-import MiniSearch, { type SearchResult } from "minisearch";
+import { type Hit, type SearchFile, Searcher } from "./ranking";
 
-interface Document {
-  id: string;
-  kind: string;
-  name: string;
-  url: string;
-  summary: string;
-  [field: string]: string;
-}
+export { type SearchFile, Searcher } from "./ranking";
 
-export interface SearchFile {
-  schema: number;
-  fields: Record<string, number>; // name of a field -> its weight
-  synonyms: Record<string, string[]>; // a phrase -> the other phrases that mean the same
-  documents: Document[];
-}
-
-interface Hit {
-  document: Document;
-  score: number;
+interface SiteFile extends SearchFile {
+  addresses: Record<string, string>; // kind -> address of a page from the site's root, * for the id; or a document's url
 }
 
 const SHOWN = 12;
-
-// Words that say nothing about a method, unless a phrase that has a meaning of its own holds them ("no training").
-const STOP = new Set(
-  (
-    "a an and are as at be by do does for from has have how i in into is it its me method methods model models of on " +
-    "or that the their this to use uses using via which with algorithm algorithms compress compression technique no " +
-    "without not"
-  ).split(" "),
-);
-const LOOSE = 0.25; // how much a single word of a phrase counts beside the phrase
-
-/** Words of a text in their plain form, as catalog.search has them: 4-bit and 4bit, 2:4 and 2 : 4 are alike. */
-export function words(text: string): string[] {
-  const plain = text
-    .toLowerCase()
-    .normalize("NFKD")
-    .replace(/[\u0300-\u036f]/g, "")
-    .replace(/(\d)[\s-]*bits?\b/g, "$1bit")
-    .replace(/\b(\d+|n)\s*:\s*(\d+|m)\b/g, "$1of$2")
-    .replace(/is(e|ed|es|ing|ation|ations)\b/g, "iz$1")
-    .replace(/\b(neighb|behavi|col)our/g, "$1or")
-    .replace(/\bmodelling\b/g, "modeling");
-  return plain.match(/[a-z0-9]+/g) ?? [];
-}
-
-/** The word with each pair of neighbouring letters swapped: the commonest typing slip, which counts as two edits. */
-function swaps(word: string): string[] {
-  const out: string[] = [];
-  for (let i = 0; i + 1 < word.length; i += 1) {
-    if (word[i] !== word[i + 1]) out.push(word.slice(0, i) + word[i + 1] + word[i] + word.slice(i + 2));
-  }
-  return out;
-}
-
-interface Phrase {
-  meaning: string; // a term of its own, which begins with "="
-  start: number;
-  length: number;
-}
-
-export class Searcher {
-  private readonly engine: MiniSearch<Document>;
-  private readonly byId = new Map<string, Document>();
-  private readonly known = new Set<string>();
-  private readonly meanings = new Map<string, string>();
-  private longest = 1;
-
-  constructor(private readonly file: SearchFile) {
-    for (const [phrase, others] of Object.entries(file.synonyms)) {
-      const forms = [phrase, ...others].map((form) => words(form).join(" "));
-      this.meanings.set(forms[0], `=${[...forms].sort()[0]}`);
-      this.longest = Math.max(this.longest, words(phrase).length);
-    }
-    const fields = Object.keys(file.fields);
-    this.engine = new MiniSearch<Document>({
-      fields,
-      idField: "id",
-      tokenize: (text) => {
-        const tokens = words(text);
-        for (const token of tokens) this.known.add(token);
-        return [...tokens, ...this.phrases(tokens).map((phrase) => phrase.meaning)];
-      },
-      processTerm: (term) => term,
-    });
-    this.engine.addAll(file.documents);
-    for (const document of file.documents) this.byId.set(document.id, document);
-  }
-
-  /** The meanings of phrases in a text, longest first and without overlaps. */
-  private phrases(tokens: string[]): Phrase[] {
-    const found: Phrase[] = [];
-    for (let start = 0; start < tokens.length; start += 1) {
-      for (let length = Math.min(this.longest, tokens.length - start); length > 0; length -= 1) {
-        const meaning = this.meanings.get(tokens.slice(start, start + length).join(" "));
-        if (!meaning) continue;
-        found.push({ meaning, start, length });
-        start += length - 1;
-        break;
-      }
-    }
-    return found;
-  }
-
-  /** A query as units, each a set of terms of which one has to be met; a term has a weight. */
-  private units(query: string): Map<string, number>[] {
-    const tokens = words(query).map((word) =>
-      this.known.has(word) ? word : (swaps(word).find((swapped) => this.known.has(swapped)) ?? word),
-    );
-    const units: Map<string, number>[] = [];
-    const phrases = new Map(this.phrases(tokens).map((phrase) => [phrase.start, phrase]));
-    for (let i = 0; i < tokens.length; i += 1) {
-      const phrase = phrases.get(i);
-      if (phrase) {
-        const spoken = tokens.slice(i, i + phrase.length).filter((token) => !STOP.has(token));
-        const unit = new Map(spoken.map((token) => [token, LOOSE / spoken.length]));
-        units.push(unit.set(phrase.meaning, 1));
-        i += phrase.length - 1;
-      } else if (!STOP.has(tokens[i])) units.push(new Map([[tokens[i], 1]]));
-    }
-    return units.length ? units : tokens.map((token) => new Map([[token, 1]]));
-  }
-
-  search(query: string, limit = SHOWN): Hit[] {
-    const units = this.units(query);
-    const weights = new Map<string, number>();
-    for (const unit of units) {
-      for (const [term, weight] of unit) weights.set(term, Math.max(weight, weights.get(term) ?? 0));
-    }
-    const meaning = (term: string) => term.startsWith("=");
-    const results: SearchResult[] = this.engine.search([...weights.keys()].join("\n"), {
-      boost: this.file.fields,
-      tokenize: (text) => text.split("\n"),
-      boostTerm: (term) => weights.get(term) ?? 1,
-      prefix: (term) => term.length > 1 && !meaning(term),
-      fuzzy: (term) => (term.length > 3 && !this.known.has(term) && !/\d/.test(term) && !meaning(term) ? 0.25 : false),
-      weights: { fuzzy: 0.35, prefix: 0.6 },
-    });
-    return results
-      .map((result) => {
-        const met = new Set(result.queryTerms);
-        const answered = units.reduce((sum, unit) => {
-          const best = [...unit].filter(([term]) => met.has(term)).map(([, weight]) => weight);
-          return sum + Math.max(0, ...best);
-        }, 0);
-        // A document that answers every word stands above one that repeats a single word often.
-        return { document: this.byId.get(result.id)!, score: result.score * (answered / units.length) ** 3 };
-      })
-      .sort((a, b) => b.score - a.score)
-      .slice(0, limit);
-  }
-}
 
 class SearchDialog {
   private readonly dialog = document.createElement("dialog");
@@ -166,6 +21,7 @@ class SearchDialog {
   private readonly status = document.createElement("p");
   private active = -1;
   private loading: Promise<Searcher> | null = null;
+  private addresses: Record<string, string> = {};
 
   /** base: the root of the site, ending in a slash. */
   constructor(private readonly base: string) {
@@ -208,7 +64,9 @@ class SearchDialog {
   private searcher(): Promise<Searcher> {
     this.loading ??= fetch(`${this.base}assets/zoo/search.json`).then(async (answer) => {
       if (!answer.ok) throw new Error(`search.json: ${answer.status}`);
-      return new Searcher((await answer.json()) as SearchFile);
+      const file = (await answer.json()) as SiteFile;
+      this.addresses = file.addresses;
+      return new Searcher(file);
     });
     return this.loading;
   }
@@ -224,7 +82,7 @@ class SearchDialog {
       return;
     }
     if (asked !== this.input.value) return;
-    const hits = asked.trim() ? engine.search(asked) : [];
+    const hits = asked.trim() ? engine.search(asked, SHOWN) : [];
     this.list.replaceChildren(...hits.map((hit, i) => this.row(hit, i)));
     this.select(hits.length ? 0 : -1);
     this.status.textContent = !asked.trim()
@@ -240,16 +98,18 @@ class SearchDialog {
     item.id = `zoo-search-${i}`;
     item.setAttribute("role", "option");
     const link = document.createElement("a");
-    link.href = this.base + hit.document.url;
+    const { id, kind: what, title, url } = hit.document;
+    link.href = this.base + (url ?? this.addresses[what].replace("*", id.slice(what.length + 1)));
     link.tabIndex = -1;
     const name = document.createElement("strong");
     name.textContent = hit.document.name;
     const kind = document.createElement("span");
     kind.className = "zoo-search__kind";
-    kind.textContent = hit.document.kind;
+    kind.textContent = what;
     const summary = document.createElement("span");
     summary.className = "zoo-search__summary";
-    summary.textContent = hit.document.summary;
+    const about = hit.document.summary ?? "";
+    summary.textContent = what === "paper" && title ? `${title}. ${about}` : about;
     link.append(name, kind, summary);
     item.append(link);
     item.addEventListener("pointermove", () => this.select(i));

@@ -1,0 +1,282 @@
+"""The ranking of the search: which documents answer a query, and in which order.
+
+The browser has the same ranking (site_gen/frontend/src/ranking.ts), the numbers of both stand in ranking.json, and a
+test asks both the same questions. In short:
+
+- A text becomes words in a plain form (4-bit and 4bit, 2:4 and n:m, quantise and quantize are alike), and words become
+  stems, so that `pruned` finds `pruning`. Neighbouring words of a name also count written together (`smooth quant`).
+- A phrase that has synonyms (synonyms.yml) counts as one word in the query and in the documents, so that `no
+  calibration data` does not find what needs calibration data, and `2:4` finds what is written `n:m`.
+- A word of the query also means the words that begin with it, and, where it is unknown, those at one or two slips of
+  the keyboard from it; swapped letters are one slip.
+- A document's answer to a word is that of its best field, with a little for each further one, and counts more the
+  fewer documents have the word. Documents that answer more of the query's words come first by far.
+- What is called just like the query comes first. A tool that is named after an idea (PEFT) does not: who types the word
+  for the idea gets the methods, with the tool beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
+
+RULES = json.loads((Path(__file__).parent / "ranking.json").read_text(encoding="utf-8"))
+FIELDS: dict[str, float] = RULES["fields"]  # field of a document, and the weight of a hit in it
+STOP = frozenset(RULES["stop"].split())
+NAMES = ("name", "aliases")  # the fields that hold names; several stand apart by semicolons
+_FAR = ("ss", "us", "is")  # endings whose s is no plural
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A document that answers a search; higher scores answer better."""
+
+    id: str
+    name: str
+    score: float
+    kind: str = "algorithm"
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in their plain form: 4-bit and 4bit, 2:4 and 2 : 4, quantise and quantize are alike."""
+    text = unicodedata.normalize("NFKD", text.lower())
+    text = "".join(char for char in text if not "\u0300" <= char <= "\u036f")
+    text = re.sub(r"([0-9])[\s-]*bits?\b", r"\1bit", text, flags=re.ASCII)
+    text = re.sub(r"\b([0-9]+|n)\s*:\s*([0-9]+|m)\b", r"\1of\2", text, flags=re.ASCII)
+    text = re.sub(r"is(e|ed|es|ing|ation|ations)\b", r"iz\1", text, flags=re.ASCII)
+    text = re.sub(r"\bmodelling\b", "modeling", re.sub(r"\b(neighb|behavi|col)our", r"\1or", text, flags=re.ASCII),
+                  flags=re.ASCII)  # fmt: skip
+    return re.findall(r"[a-z0-9]+", text)
+
+
+@lru_cache(maxsize=200_000)
+def stem(word: str) -> str:
+    """The part of a word that its forms share; words with digits and short words stay as they are."""
+    if len(word) < 4 or not word.isalpha():
+        return word
+    for ending, instead, least in RULES["endings"]:
+        if word.endswith(ending) and len(word) - len(ending) >= least and not (ending == "s" and word.endswith(_FAR)):
+            word = word[: len(word) - len(ending)] + instead
+            break
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word
+
+
+def together(tokens: list[str]) -> list[str]:
+    """Neighbouring words written as one, and all of them."""
+    joined = [first + second for first, second in zip(tokens, tokens[1:], strict=False)]
+    return [*joined, "".join(tokens)] if len(tokens) > 2 else joined
+
+
+class Index:
+    """Documents, ready to be searched: each an `id`, a `kind` (without one it is an algorithm) and texts of FIELDS."""
+
+    def __init__(self, docs: Iterable[dict[str, str]], synonyms: dict[str, list[str]]):
+        self._concepts: dict[tuple[str, ...], str] = {}
+        for phrase, others in synonyms.items():
+            forms = sorted(" ".join(stem(word) for word in words(form)) for form in (phrase, *others))
+            self._concepts[tuple(stem(word) for word in words(phrase))] = "=" + forms[0]
+        self._longest = max((len(phrase) for phrase in self._concepts), default=1)
+        self._spoken = {form for phrase in self._concepts for form in phrase}
+        self._docs: list[tuple[str, str, str]] = []  # id, kind, name
+        self._keys: list[str] = []
+        self._called: list[set[str]] = []  # the names of each document, written together
+        self._text: list[str] = []  # the stems of its names and its title, in their order
+        self._weights: dict[str, dict[int, float]] = defaultdict(dict)  # stem or meaning -> document -> weight
+        self._known: dict[str, str] = {}  # word -> its stem
+        for number, doc in enumerate(docs):
+            self._add(number, doc)
+        self._vocabulary = sorted(self._known)
+
+    def _add(self, number: int, doc: dict[str, str]) -> None:
+        kind = doc.get("kind", "algorithm")
+        self._docs.append((doc["id"], kind, doc["name"]))
+        self._keys.append(f"{kind} {doc['id']}")
+        called, text = set(), []
+        hits: dict[str, list[float]] = defaultdict(list)
+        for field, weight in FIELDS.items():
+            tokens = words(doc.get(field) or "")
+            stems = [stem(token) for token in tokens]
+            terms = list(stems)
+            if field not in NAMES or kind not in RULES["proper"]:
+                terms += [meaning for meaning, _, _ in self._phrases(stems)]
+            if field in NAMES:
+                for name in (doc.get(field) or "").split(";"):
+                    parts = words(name)
+                    called.add("".join(parts))
+                    if len(parts) <= RULES["words"]:
+                        terms += [stem(word) for word in together(parts)]
+                if field == "name" and len(tokens) > RULES["words"]:
+                    weight = FIELDS["title"]  # a sentence in the place of a name
+            if field == "title":
+                called |= {re.sub(r"^(?:a|an|the) ", "", " ".join(words(one))).replace(" ", "") for one in
+                           (doc.get(field) or "").split(";")}
+            if field in (*NAMES, "title"):
+                text += [form for form, token in zip(stems, tokens, strict=False) if token not in STOP]
+            for token in tokens:
+                self._known.setdefault(token, stem(token))
+            length = 1 + math.log1p(len(stems)) / RULES["length"]
+            for term, count in Counter(terms).items():
+                hits[term].append(weight * count / (count + RULES["saturation"]) * 1.5 / length)
+        for term, values in hits.items():  # the best field counts in full, the others a little
+            best, total = max(values), sum(values)
+            self._weights[term][number] = best + RULES["echo"] * (total - best)
+        self._called.append(called - {""})
+        self._text.append(f" {' '.join(text)} ")
+
+    def search(self, query: str, limit: int = 10) -> list[Hit]:
+        """The documents that answer a query, best first; empty where nothing does."""
+        tokens = [part for token in words(query) for part in self._apart(token)]
+        units, idea = self._units(tokens)
+        scores: dict[int, float] = defaultdict(float)
+        answered: dict[int, float] = defaultdict(float)
+        asked = 0.0
+        for unit in units:
+            worth = self._worth(unit)
+            asked += worth
+            best: dict[int, tuple[float, float]] = {}
+            for term, quality in unit.items():
+                rarity = self._rarity(term)
+                for number, weight in self._weights[term].items():
+                    score, fit = best.get(number, (0.0, 0.0))
+                    best[number] = max(score, quality * weight * rarity), max(fit, quality)
+            for number, (score, quality) in best.items():
+                scores[number] += score
+                answered[number] += quality * worth
+        spoken = [token for token in tokens if token not in STOP]
+        whole = {"".join(tokens), "".join(spoken)}
+        sequence = f" {' '.join(stem(token) for token in spoken)} " if len(spoken) > 1 else None
+        ranked = []
+        for number, score in scores.items():
+            kind = self._docs[number][1]
+            score *= (answered[number] / asked) ** RULES["coverage"] * RULES["kinds"].get(kind, 1)
+            if not whole.isdisjoint(self._called[number]) and not (idea and kind in RULES["proper"]):
+                score *= RULES["exact"]
+            if sequence and sequence in self._text[number]:
+                score *= RULES["sequence"]
+            ranked.append((float(f"{score:.9g}"), number))  # the browser's logarithm may differ in the last digit
+        ranked.sort(key=lambda pair: (-pair[0], self._keys[pair[1]]))
+        least = ranked[0][0] * RULES["noise"] if ranked else 0
+        return [
+            Hit(self._docs[number][0], self._docs[number][2], round(score, 3), self._docs[number][1])
+            for score, number in ranked[:limit] if score > least
+        ]  # fmt: skip
+
+    def _rarity(self, term: str) -> float:
+        held = len(self._weights.get(term, ()))
+        return math.log(1 + (len(self._docs) - held + 0.5) / (held + 0.5)) + RULES["floor"]
+
+    def _worth(self, unit: dict[str, float]) -> float:
+        """How much it says that a document answers a word of the query: more for rare words."""
+        fit = max(unit.values(), default=0)
+        return min((self._rarity(term) for term, quality in unit.items() if quality == fit), default=self._rarity(""))
+
+    def _units(self, tokens: list[str]) -> tuple[list[dict[str, float]], bool]:
+        """A query as units, each a set of terms (with how well they fit) of which one has to be met; and whether the
+        query as a whole is a phrase that has synonyms.
+        """
+        meant = [self._meant(token) for token in tokens]
+        stems = [stem(word) for word in meant]
+        phrases = {start: (meaning, length) for meaning, start, length in self._phrases(stems)}
+        units: list[dict[str, float]] = []
+        place = 0
+        while place < len(tokens):
+            if place in phrases:
+                meaning, length = phrases[place]
+                unit = {meaning: 1.0} if meaning in self._weights else {}
+                spoken = [token for token in tokens[place : place + length] if token not in STOP]
+                factor = (RULES["loose"] if unit else 1.0) / max(len(spoken), 1)
+                for token in spoken:
+                    for term, quality in self._terms(token).items():
+                        unit[term] = max(unit.get(term, 0.0), factor * quality)
+                units.append(unit)
+                place += length
+                continue
+            if tokens[place] not in STOP:
+                unit = self._terms(tokens[place])
+                for first in (place - 1, place):  # the word written together with the one before, the one after
+                    joined = stem("".join(tokens[first : first + 2])) if 0 <= first < len(tokens) - 1 else ""
+                    if joined in self._weights:
+                        unit[joined] = 1.0
+                units.append(unit)
+            place += 1
+        if not units:
+            units = [self._terms(token) for token in tokens]
+        return units, phrases.get(0, ("", 0))[1] == len(tokens) > 0
+
+    def _phrases(self, stems: list[str]) -> list[tuple[str, int, int]]:
+        """The meanings of phrases in a text, longest first and without overlaps: (meaning, start, length)."""
+        found = []
+        place = 0
+        while place < len(stems):
+            for length in range(min(self._longest, len(stems) - place), 0, -1):
+                meaning = self._concepts.get(tuple(stems[place : place + length]))
+                if meaning is not None:
+                    found.append((meaning, place, length))
+                    place += length
+                    break
+            else:
+                place += 1
+        return found
+
+    def _is_known(self, token: str) -> bool:
+        return stem(token) in self._weights or stem(token) in self._spoken
+
+    def _apart(self, token: str) -> list[str]:
+        """A word in its two parts (`kvcache`), where nothing is known that it may be and both parts are."""
+        if len(token) < 6 or self._is_known(token) or next(self._beginning(token), None) or self._slips(token):
+            return [token]
+        cuts = [(token[:place], token[place:]) for place in range(2, len(token) - 1)]
+        held = [
+            (min(len(self._weights[self._known[part]]) for part in parts), parts)
+            for parts in cuts if all(part in self._known for part in parts)
+        ]  # fmt: skip
+        return list(max(held, key=lambda pair: pair[0])[1]) if held else [token]
+
+    def _slips(self, token: str) -> list[tuple[str, int]]:
+        """Known words at one or two slips from an unknown one, and at how many."""
+        if len(token) < 4 or not token.isalpha() or self._is_known(token):
+            return []
+        allowed = 1 if len(token) < 8 else 2
+        found = process.extract(token, self._vocabulary, scorer=OSA.distance, score_cutoff=allowed, limit=None)
+        return sorted(((word, distance) for word, distance, _ in found if word.isalpha()), key=lambda p: (p[1], p[0]))
+
+    def _meant(self, token: str) -> str:
+        """The word itself where it is known or begins known ones, else the nearest one, the more frequent where two are
+        as near.
+        """
+        near = self._slips(token)
+        if not near:
+            return token
+        return min(near, key=lambda p: (p[1], -len(self._weights[self._known[p[0]]]), p[0]))[0]
+
+    def _terms(self, token: str) -> dict[str, float]:
+        """The terms of the index that a word of the query may mean, with how well each fits."""
+        found: dict[str, float] = {}
+        if stem(token) in self._weights:
+            found[stem(token)] = 1.0
+        if len(token) >= 2:
+            for word in self._beginning(token):
+                if word != token:
+                    term, fit = self._known[word], RULES["prefix"] * (0.5 + 0.5 * len(token) / len(word))
+                    found[term] = max(found.get(term, 0.0), fit)
+        for word, distance in self._slips(token):
+            term = self._known[word]
+            found[term] = max(found.get(term, 0.0), RULES["slip"] * (1 - 0.2 * (distance - 1)))
+        return found
+
+    def _beginning(self, token: str) -> Iterator[str]:
+        for place in range(bisect_left(self._vocabulary, token), len(self._vocabulary)):
+            if not self._vocabulary[place].startswith(token):
+                return
+            yield self._vocabulary[place]

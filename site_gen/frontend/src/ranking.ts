@@ -1,0 +1,367 @@
+// The ranking of the search: which documents answer a query, and in which order. The command line has the same one,
+// catalog/ranking.py, where it is told in words; the numbers of both stand in catalog/ranking.json, and a test asks both
+// the same questions. Change them together.
+
+import rules from "../../../catalog/ranking.json";
+
+export interface Document {
+  id: string; // unique over all kinds
+  kind: string;
+  name: string;
+  summary?: string;
+  [field: string]: string | undefined;
+}
+
+export interface SearchFile {
+  schema: number;
+  fields?: Record<string, number>; // name of a field -> its weight; those of ranking.json by default
+  synonyms: Record<string, string[]>; // a phrase -> the other phrases that mean the same
+  documents: Document[];
+}
+
+export interface Hit {
+  document: Document;
+  score: number;
+}
+
+interface Phrase {
+  meaning: string; // a term of its own, which begins with "="
+  start: number;
+  length: number;
+}
+
+type Unit = Map<string, number>; // term -> how well it fits
+
+const STOP = new Set(rules.stop.split(" "));
+const NAMES = ["name", "aliases"]; // the fields that hold names; several stand apart by semicolons
+const PROPER = new Set(rules.proper);
+const KINDS: Record<string, number> = rules.kinds;
+const ENDINGS = rules.endings as [string, string, number][];
+const LETTERS = /^[a-z]+$/;
+
+/** Words of a text in their plain form: 4-bit and 4bit, 2:4 and 2 : 4, quantise and quantize are alike. */
+export function words(text: string): string[] {
+  const plain = text
+    .toLowerCase()
+    .normalize("NFKD")
+    .replace(/[\u0300-\u036f]/g, "")
+    .replace(/([0-9])[ \t\n\r\f\v-]*bits?\b/g, "$1bit")
+    .replace(/\b([0-9]+|n)[ \t\n\r\f\v]*:[ \t\n\r\f\v]*([0-9]+|m)\b/g, "$1of$2")
+    .replace(/is(e|ed|es|ing|ation|ations)\b/g, "iz$1")
+    .replace(/\b(neighb|behavi|col)our/g, "$1or")
+    .replace(/\bmodelling\b/g, "modeling");
+  return plain.match(/[a-z0-9]+/g) ?? [];
+}
+
+/** The part of a word that its forms share; words with digits and short words stay as they are. */
+export function stem(word: string): string {
+  if (word.length < 4 || !LETTERS.test(word)) return word;
+  for (const [ending, instead, least] of ENDINGS) {
+    if (!word.endsWith(ending) || word.length - ending.length < least) continue;
+    if (ending === "s" && /(ss|us|is)$/.test(word)) continue;
+    word = word.slice(0, word.length - ending.length) + instead;
+    break;
+  }
+  return word.length > 3 && word.at(-1) === word.at(-2) ? word.slice(0, -1) : word;
+}
+
+/** Neighbouring words written as one, and all of them. */
+function together(tokens: string[]): string[] {
+  const joined = tokens.slice(1).map((token, i) => tokens[i] + token);
+  return tokens.length > 2 ? [...joined, tokens.join("")] : joined;
+}
+
+/**
+ * The fewest slips between two words (letters put in, left out, changed; neighbours swapped), or `most` + 1 where they
+ * are more than `most`.
+ */
+export function slips(one: string, other: string, most: number): number {
+  if (Math.abs(one.length - other.length) > most) return most + 1;
+  let before: number[] = [];
+  let last = Array.from({ length: other.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= one.length; i += 1) {
+    const row = [i];
+    let least = i;
+    for (let j = 1; j <= other.length; j += 1) {
+      const same = one[i - 1] === other[j - 1];
+      let cost = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same ? 0 : 1));
+      if (i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]) {
+        cost = Math.min(cost, before[j - 2] + 1);
+      }
+      row.push(cost);
+      least = Math.min(least, cost);
+    }
+    // A swap reaches over two rows, so that both have to be too far before the rest can be left out.
+    if (least > most && Math.min(...last) > most) return most + 1;
+    [before, last] = [last, row];
+  }
+  return Math.min(last[other.length], most + 1);
+}
+
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+
+export class Searcher {
+  private readonly documents: Document[];
+  private readonly keys: string[] = [];
+  private readonly called: Set<string>[] = []; // the names of each document, written together
+  private readonly text: string[] = []; // the stems of its names and its title, in their order
+  private readonly meanings = new Map<string, string>(); // stems of a phrase -> its meaning
+  private readonly longest: number = 1;
+  private readonly spoken = new Set<string>(); // the stems of all phrases that have synonyms
+  private readonly weights = new Map<string, Map<number, number>>(); // stem or meaning -> document -> weight
+  private readonly known = new Map<string, string>(); // word -> its stem
+  private readonly vocabulary: string[];
+  private readonly byLength = new Map<number, string[]>();
+
+  constructor(file: SearchFile) {
+    for (const [phrase, others] of Object.entries(file.synonyms)) {
+      const forms = [phrase, ...others].map((form) => words(form).map(stem).join(" "));
+      this.meanings.set(forms[0], `=${[...forms].sort()[0]}`);
+      this.longest = Math.max(this.longest, words(phrase).length);
+      for (const form of forms[0].split(" ")) this.spoken.add(form);
+    }
+    this.documents = file.documents;
+    const fields = Object.entries(file.fields ?? rules.fields);
+    file.documents.forEach((document, number) => this.add(document, number, fields));
+    this.vocabulary = [...this.known.keys()].sort();
+    for (const word of this.vocabulary) {
+      if (!LETTERS.test(word)) continue;
+      const group = this.byLength.get(word.length);
+      if (group) group.push(word);
+      else this.byLength.set(word.length, [word]);
+    }
+  }
+
+  private add(document: Document, number: number, fields: [string, number][]): void {
+    this.keys.push(document.id);
+    const called = new Set<string>();
+    const text: string[] = [];
+    const hits = new Map<string, [best: number, total: number]>();
+    const titles = fields.find(([field]) => field === "title");
+    for (const [field, weight] of fields) {
+      const content = document[field] ?? "";
+      const tokens = words(content);
+      const stems = tokens.map(stem);
+      const counts = new Map<string, number>();
+      const count = (term: string) => counts.set(term, (counts.get(term) ?? 0) + 1);
+      stems.forEach(count);
+      const isName = NAMES.includes(field);
+      if (!isName || !PROPER.has(document.kind)) this.phrases(stems).forEach((phrase) => count(phrase.meaning));
+      if (isName) {
+        for (const name of content.split(";")) {
+          const parts = words(name);
+          called.add(parts.join(""));
+          if (parts.length <= rules.words) together(parts).forEach((joined) => count(stem(joined)));
+        }
+      }
+      if (field === "title") {
+        for (const title of content.split(";")) called.add(words(title).join(" ").replace(/^(a|an|the) /, "").replaceAll(" ", ""));
+      }
+      if (isName || field === "title") text.push(...stems.filter((_, i) => !STOP.has(tokens[i])));
+      for (const token of tokens) if (!this.known.has(token)) this.known.set(token, stem(token));
+      const length = 1 + Math.log1p(stems.length) / rules.length;
+      const sentence = field === "name" && stems.length > rules.words; // in the place of a name
+      const worth = sentence ? (titles?.[1] ?? weight) : weight;
+      for (const [term, times] of counts) {
+        const value = ((worth * times) / (times + rules.saturation)) * 1.5 / length;
+        const found = hits.get(term);
+        if (found) {
+          found[0] = Math.max(found[0], value);
+          found[1] += value;
+        } else hits.set(term, [value, value]);
+      }
+    }
+    for (const [term, [best, total]] of hits) {
+      let holders = this.weights.get(term);
+      if (!holders) this.weights.set(term, (holders = new Map()));
+      // The best field counts in full, the others a little.
+      holders.set(number, best + rules.echo * (total - best));
+    }
+    called.delete("");
+    this.called.push(called);
+    this.text.push(` ${text.join(" ")} `);
+  }
+
+  /** The documents that answer a query, best first; empty where nothing does. */
+  search(query: string, limit: number): Hit[] {
+    const tokens = words(query).flatMap((token) => this.apart(token));
+    const { units, idea } = this.units(tokens);
+    const count = this.documents.length;
+    const scores = new Float64Array(count);
+    const answered = new Float64Array(count);
+    const met: number[] = [];
+    let asked = 0;
+    for (const unit of units) {
+      const worth = this.worth(unit);
+      asked += worth;
+      const best = new Map<number, [score: number, fit: number]>();
+      for (const [term, quality] of unit) {
+        const holders = this.weights.get(term)!;
+        const rarity = this.rarity(term);
+        for (const [number, weight] of holders) {
+          const score = quality * weight * rarity;
+          const found = best.get(number);
+          if (!found) best.set(number, [score, quality]);
+          else {
+            if (score > found[0]) found[0] = score;
+            if (quality > found[1]) found[1] = quality;
+          }
+        }
+      }
+      for (const [number, [score, fit]] of best) {
+        if (!scores[number]) met.push(number);
+        scores[number] += score;
+        answered[number] += fit * worth;
+      }
+    }
+    const spoken = tokens.filter((token) => !STOP.has(token));
+    const wholes = [tokens.join(""), spoken.join("")];
+    const sequence = spoken.length > 1 ? ` ${spoken.map(stem).join(" ")} ` : "";
+    const ranked = met.map((number) => {
+      const kind = this.documents[number].kind;
+      let score = scores[number] * ((answered[number] / asked) ** rules.coverage * (KINDS[kind] ?? 1));
+      if (wholes.some((whole) => this.called[number].has(whole)) && !(idea && PROPER.has(kind))) score *= rules.exact;
+      if (sequence && this.text[number].includes(sequence)) score *= rules.sequence;
+      return { number, score: Number(score.toPrecision(9)) }; // Python's logarithm may differ in the last digit
+    });
+    ranked.sort((a, b) => b.score - a.score || compare(this.keys[a.number], this.keys[b.number]));
+    const least = ranked.length ? ranked[0].score * rules.noise : 0;
+    return ranked
+      .slice(0, limit)
+      .filter(({ score }) => score > least)
+      .map(({ number, score }) => ({ document: this.documents[number], score }));
+  }
+
+  private rarity(term: string): number {
+    const held = this.weights.get(term)?.size ?? 0;
+    return Math.log(1 + (this.documents.length - held + 0.5) / (held + 0.5)) + rules.floor;
+  }
+
+  /** How much it says that a document answers a word of the query: more for rare words. */
+  private worth(unit: Unit): number {
+    const fit = Math.max(0, ...unit.values());
+    let least = Infinity;
+    for (const [term, quality] of unit) if (quality === fit) least = Math.min(least, this.rarity(term));
+    return least === Infinity ? this.rarity("") : least;
+  }
+
+  /** A query as units, each a set of terms of which one has to be met; and whether it is a phrase that has synonyms. */
+  private units(tokens: string[]): { units: Unit[]; idea: boolean } {
+    const phrases = new Map(this.phrases(tokens.map((token) => stem(this.meant(token)))).map((one) => [one.start, one]));
+    const units: Unit[] = [];
+    for (let place = 0; place < tokens.length; place += 1) {
+      const phrase = phrases.get(place);
+      if (phrase) {
+        const unit: Unit = new Map();
+        if (this.weights.has(phrase.meaning)) unit.set(phrase.meaning, 1);
+        const spoken = tokens.slice(place, place + phrase.length).filter((token) => !STOP.has(token));
+        const factor = (unit.size ? rules.loose : 1) / Math.max(spoken.length, 1);
+        for (const token of spoken) {
+          for (const [term, quality] of this.terms(token)) raise(unit, term, factor * quality);
+        }
+        units.push(unit);
+        place += phrase.length - 1;
+      } else if (!STOP.has(tokens[place])) {
+        const unit = this.terms(tokens[place]);
+        for (const first of [place - 1, place]) {
+          // The word written together with the one before, the one after.
+          if (first < 0 || first >= tokens.length - 1) continue;
+          const joined = stem(tokens[first] + tokens[first + 1]);
+          if (this.weights.has(joined)) unit.set(joined, 1);
+        }
+        units.push(unit);
+      }
+    }
+    return {
+      units: units.length ? units : tokens.map((token) => this.terms(token)),
+      idea: tokens.length > 0 && phrases.get(0)?.length === tokens.length,
+    };
+  }
+
+  /** The meanings of phrases in a text, longest first and without overlaps. */
+  private phrases(stems: string[]): Phrase[] {
+    const found: Phrase[] = [];
+    for (let start = 0; start < stems.length; start += 1) {
+      for (let length = Math.min(this.longest, stems.length - start); length > 0; length -= 1) {
+        const meaning = this.meanings.get(stems.slice(start, start + length).join(" "));
+        if (meaning === undefined) continue;
+        found.push({ meaning, start, length });
+        start += length - 1;
+        break;
+      }
+    }
+    return found;
+  }
+
+  private isKnown(token: string): boolean {
+    return this.weights.has(stem(token)) || this.spoken.has(stem(token));
+  }
+
+  /** A word in its two parts ("kvcache"), where nothing is known that it may be and both parts are. */
+  private apart(token: string): string[] {
+    if (token.length < 6 || this.isKnown(token)) return [token];
+    if (this.beginning(token).length || this.slipsOf(token).length) return [token];
+    let best: string[] = [token];
+    let most = 0;
+    for (let place = 2; place < token.length - 1; place += 1) {
+      const parts = [token.slice(0, place), token.slice(place)];
+      if (!parts.every((part) => this.known.has(part))) continue;
+      const held = Math.min(...parts.map((part) => this.weights.get(this.known.get(part)!)!.size));
+      if (held > most) [best, most] = [parts, held];
+    }
+    return best;
+  }
+
+  /** Known words at one or two slips from an unknown one, and at how many; the nearest first. */
+  private slipsOf(token: string): [word: string, distance: number][] {
+    if (token.length < 4 || !LETTERS.test(token) || this.isKnown(token)) return [];
+    const most = token.length < 8 ? 1 : 2;
+    const found: [string, number][] = [];
+    for (let length = token.length - most; length <= token.length + most; length += 1) {
+      for (const word of this.byLength.get(length) ?? []) {
+        const distance = slips(token, word, most);
+        if (distance <= most) found.push([word, distance]);
+      }
+    }
+    return found.sort((a, b) => a[1] - b[1] || compare(a[0], b[0]));
+  }
+
+  /** The word itself where it is known, else the nearest one, the more frequent where two are as near. */
+  private meant(token: string): string {
+    const frequent = (word: string) => this.weights.get(this.known.get(word)!)!.size;
+    const near = this.slipsOf(token).sort((a, b) => a[1] - b[1] || frequent(b[0]) - frequent(a[0]) || compare(a[0], b[0]));
+    return near.length ? near[0][0] : token;
+  }
+
+  /** The terms of the index that a word of the query may mean, with how well each fits. */
+  private terms(token: string): Unit {
+    const found: Unit = new Map();
+    if (this.weights.has(stem(token))) found.set(stem(token), 1);
+    if (token.length >= 2) {
+      for (const word of this.beginning(token)) {
+        if (word !== token) raise(found, this.known.get(word)!, rules.prefix * (0.5 + (0.5 * token.length) / word.length));
+      }
+    }
+    for (const [word, distance] of this.slipsOf(token)) {
+      raise(found, this.known.get(word)!, rules.slip * (1 - 0.2 * (distance - 1)));
+    }
+    return found;
+  }
+
+  private beginning(token: string): string[] {
+    let low = 0;
+    let high = this.vocabulary.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.vocabulary[middle] < token) low = middle + 1;
+      else high = middle;
+    }
+    let end = low;
+    while (end < this.vocabulary.length && this.vocabulary[end].startsWith(token)) end += 1;
+    return this.vocabulary.slice(low, end);
+  }
+}
+
+function raise(unit: Unit, term: string, quality: number): void {
+  unit.set(term, Math.max(unit.get(term) ?? 0, quality));
+}

@@ -1,0 +1,71 @@
+"""The questions are sound, both searches rank alike, and they answer well."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+pytest.importorskip("mkdocs", reason="the browser's side needs the extra [site]")
+
+from catalog import load  # noqa: E402
+from catalog.search import all_documents  # noqa: E402
+from tests.relevance import measure  # noqa: E402
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    return load()
+
+
+@pytest.fixture(scope="module")
+def asked(catalog):
+    return measure.questions(catalog)
+
+
+def test_questions_are_sound(catalog, asked):
+    known = {f"{document['kind']} {document['id']}" for document in all_documents(catalog)}
+    assert len(asked) >= 60 and len({one.query for one in asked}) == len(asked)
+    assert [(one.query, one.right - known) for one in asked if not one.right or one.right - known] == []
+    assert [one.query for one in asked if one.half != measure.half_of(one.query)] == []
+
+
+def test_command_line_and_browser_rank_alike(catalog, asked):
+    """On all questions, on their beginnings, and on words in which letters are swapped, lost, doubled or changed."""
+    chance = random.Random(7)
+    odd = ["", "a", "the", "zzzzqqqq", "Nyström", "LLM.int8 ( )", "  2 : 4 ", "é&;=+"]
+    queries = [*(one.query for one in asked), *odd]
+    for one in asked:
+        queries += [one.query[: chance.randrange(1, len(one.query) + 1)], slip(one.query, chance)]
+    ours, theirs = measure.command_line(catalog, queries, 12), measure.browser(catalog, queries, 12)
+    differing = [(query, a, b) for query, a, b in zip(queries, ours, theirs, strict=True) if a != b]
+    assert differing == []
+    assert sum(1 for found in ours if found) > 300
+
+
+def slip(query: str, chance: random.Random) -> str:
+    i = chance.randrange(len(query))
+    other = chance.choice(LETTERS)
+    return chance.choice([
+        query[:i] + query[i + 1 : i + 2] + query[i : i + 1] + query[i + 2 :], query[:i] + query[i + 1 :],
+        query[:i] + 2 * query[i] + query[i + 1 :], query[:i] + other + query[i + 1 :],
+    ])  # fmt: skip
+
+
+def test_most_questions_are_answered_first(catalog, asked):
+    table = measure.scores(asked, measure.command_line(catalog, [one.query for one in asked]))
+    for half, (count, mrr, hit) in table.items():
+        assert count >= 30 and mrr > 0.92 and hit > 0.95, (half, mrr, hit)
+
+
+def test_places_and_scores():
+    def question(half):
+        return measure.Question("q", frozenset({"algorithm a", "algorithm b"}), half)
+
+    assert measure.place(question("tuned"), ["x", "algorithm b", "algorithm a"]) == 2
+    assert measure.place(question("tuned"), ["x"] * 10 + ["algorithm a"]) == 0
+    table = measure.scores([question("tuned"), question("tuned"), question("unseen")],
+                           [["algorithm a"], ["x", "x", "x", "algorithm b"], []])  # fmt: skip
+    assert table == {"tuned": (2, 0.625, 0.5), "unseen": (1, 0, 0)}
