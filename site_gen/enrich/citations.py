@@ -11,6 +11,7 @@ import networkx
 
 SEED = 20231  # of the layout; any number, but always the same
 LAYOUT_STEPS = 600
+GRID_FROM = 1000
 FAMILY_PULL = 0.3  # an edge of a list with one work pulls 1
 REST_PULL = 0.1  # works of no known family hang together loosely
 BAND_GAP = 0.15  # between the map, which ends at 1, and the first row of works that no citation touches
@@ -106,10 +107,13 @@ def _layout(keys: list[str], edges: list[tuple[str, str]], families: dict[str, s
         weights.append(FAMILY_PULL if key in families else REST_PULL)
     graph = igraph.Graph(n=len(number), edges=pairs)
     generator = random.Random(SEED)
-    start = [(generator.uniform(-1, 1), generator.uniform(-1, 1)) for _ in number]
+    # Of more than a thousand works igraph looks at near ones only; they must not all be near each other at the start.
+    grid = len(number) > GRID_FROM
+    spread = len(number) ** 0.5 / 2 if grid else 1
+    start = [(generator.uniform(-spread, spread), generator.uniform(-spread, spread)) for _ in number]
     igraph.set_random_number_generator(generator)
     try:
-        layout = graph.layout_fruchterman_reingold(niter=LAYOUT_STEPS, seed=start, weights=weights, grid="auto")
+        layout = graph.layout_fruchterman_reingold(niter=LAYOUT_STEPS, seed=start, weights=weights, grid=grid)
     finally:
         igraph.set_random_number_generator(random)
     placed = layout.coords[: len(keys)]
