@@ -228,6 +228,7 @@ class Pages:
             ("algorithms.json", "algorithms.json", "All entries."),
             ("measured.json", "measured.json", "All measured numbers with their protocols; also .csv."),
             ("combinations.json", "combinations.json", "What pairs of methods do; also .csv."),
+            ("crosswalk.json", "crosswalk.json", "Where each survey and we file each work; also .csv."),
             ("reported.json", "reported.json", "All numbers of the literature with their protocols; also .csv."),
             ("frameworks.json", "frameworks.json", "Frameworks, the algorithms that each supports and where it "
              "is said; also .csv."),
