@@ -138,6 +138,13 @@ def test_what_is_said_twice_comes_first(monkeypatch):
     assert [term.text for term in first] == ["outlier"]
 
 
+def test_what_is_said_twice_comes_first_even_where_it_weighs_less(monkeypatch):
+    monkeypatch.setattr(terms, "MOST", 1)
+    texts = [Text(["A hapax, an outlier and an outlier."]), Text(["Hapax and outlier."]), *[Text(["Outlier."])] * 10]
+    first = Corpus(texts, []).of_entries()[0]
+    assert [term.text for term in first] == ["outlier", "hapax"] and first[0].weight < first[1].weight
+
+
 @pytest.mark.parametrize(("values", "wanted"), [
     ({"router": 0.5, "router gate": 0.3}, ["router gate"]),  # the phrase has more than half the weight of its part
     ({"router": 0.5, "router gate": 0.2}, ["router"]),
