@@ -68,7 +68,8 @@ def test_links_into_the_graph_name_its_nodes(site_folder):
         for address in parsed(path).addresses
         if "graph/#" in address
     }
-    assert named and named <= nodes
+    sections = set(parsed(site_folder / "graph/index.html").ids)
+    assert named & nodes and named <= nodes | sections
 
 
 def test_ids_are_unique_on_every_page(site_folder):

@@ -56,6 +56,7 @@ const QUICK = 24;
 const LABELS_AT = 1.6; // zoom from which every work is named where there is room
 const FONT = "500 12px system-ui, sans-serif";
 const SMALL = "600 11px system-ui, sans-serif";
+const USUAL = 1200 * 540; // pixels of a canvas on which marks have their full size
 const LANE = 0.2; // of the width, that the name of a lane may take
 const CELL = 64; // pixels, of the grid that knows where labels are
 
@@ -335,10 +336,11 @@ export class Painter {
     context.globalAlpha = 1;
   }
 
-  /** Marks grow with the zoom, but slower; in rows and columns none is larger than its cell. */
+  /** Marks grow with the zoom, but slower, and with the canvas; in rows and columns none is larger than its cell. */
   private radius({ works, gap }: Scene, work: number, k: number): number {
     const grow = Math.min(2.2, Math.max(0.75, Math.sqrt(k / this.scale)));
-    return Math.min(radius(works[work]) * grow, Math.max(2.2, 0.5 * gap * k));
+    const room = Math.min(1, Math.max(0.65, Math.sqrt((this.width * this.height) / USUAL)));
+    return Math.min(radius(works[work]) * grow * room, Math.max(2.2, 0.5 * gap * k));
   }
 
   private paintWork(
