@@ -18,7 +18,8 @@ from site_gen.emit.scatter import OTHER, SHAPES, WIDTH, opened
 from site_gen.enrich.trends import LEAST, Column, Series, Width, Window
 
 HEIGHT = 420
-LEFT, RIGHT, TOP, BOTTOM = 66, 12, 54, 40
+LEFT, RIGHT, TOP, BOTTOM = 74, 12, 60, 44
+TITLE = 22  # foot of the line that says what is drawn
 ROOM = 15  # height from which a part of a bar has room for its mark
 LABELS = 11  # years with a label, at most
 ROW = 46  # height of a survey's line
@@ -64,7 +65,7 @@ def stacked(series: Series, title: str, shares: bool = False) -> Markup:
         parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{label}</text>')
     unit = "share" if shares else "number"
-    parts.append(f'<text class="axis" x="4" y="15">{unit}{", with how many there are above each bar" if shares else ""}'
+    parts.append(f'<text class="axis" x="4" y="{TITLE}">{unit}{", with how many there are above each bar" if shares else ""}'
                  "</text>")
     for index, column in enumerate(series.columns):
         left, middle, wide = _place(index, len(series.columns))
@@ -97,7 +98,7 @@ def ranges(windows: Sequence[Window], names: Mapping[str, str], title: str) -> M
         return Markup("")
     low = min(window.first for window in windows)
     high = max(max(window.last, int(window.own[:4])) for window in windows) + 1
-    top, height = TOP, TOP + ROW * len(windows) + BOTTOM
+    top, height = TITLE, TITLE + ROW * len(windows) + BOTTOM
     scale = (WIDTH - 28 - RIGHT) / (high - low)
 
     def x(year: float) -> float:
@@ -131,7 +132,7 @@ def grid(widths: Sequence[Width], names: Mapping[str, str], families: Mapping[st
     rows = sorted({width.least for width in widths})
     tall = (HEIGHT - TOP - BOTTOM) / len(rows)
     parts = [opened(HEIGHT, title, "zoo-grid")]
-    parts.append('<text class="axis" x="4" y="15">least bits a weight, each dot a method</text>')
+    parts.append(f'<text class="axis" x="4" y="{TITLE}">least bits a weight, each dot a method</text>')
     for row, bits in enumerate(rows):
         at = HEIGHT - BOTTOM - tall * (row + 0.5)
         parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
@@ -168,7 +169,7 @@ def _labels(column: Column, index: int, count: int, middle: float) -> list[str]:
     """The year under a bar; of many years every second, third ... from the last on."""
     if (count - 1 - index) % math.ceil(count / LABELS):
         return []
-    return [f'<text x="{middle:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{escape(column.label)}</text>']
+    return [f'<text x="{middle:.1f}" y="{HEIGHT - BOTTOM + 25}" text-anchor="middle">{escape(column.label)}</text>']
 
 
 def _part(

@@ -224,7 +224,7 @@ class Corpus:
             return []
         above = _mean(self.all[inside]) - _mean(self.all[~inside])
         shared = numpy.asarray((self.all[inside] > 0).sum(axis=0)).ravel() >= LEAST
-        weights = {index: above[index] for index in numpy.flatnonzero(shared & (above > 0))}
+        weights = {index: above[index] for index in numpy.flatnonzero(shared & (above > 1e-9))}
         return self._best(weights, OF_FAMILY, self.common)
 
     def alike(self, names: Sequence[str]) -> list[list[Alike]]:

@@ -173,7 +173,7 @@ def test_the_order_of_texts_does_not_matter():
 
 
 def test_terms_of_a_kind_are_those_that_the_others_lack():
-    texts = [Text(["A router and a gate."]), Text(["A router."]), Text(["An outlier and a gate."]), Text(["Outlier."])]
+    texts = [Text(["A router and a gate."])] * 2 + [Text(["An outlier and a gate."])] * 2
     found = Corpus(texts[:2], texts[2:])
     assert [term.text for term in found.of_kind(["a", "a", "b", "b"], "a")] == ["router"]
     assert [term.text for term in found.of_kind(["a", "a", "b", "b"], "b")] == ["outlier"]
