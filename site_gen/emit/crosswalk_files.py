@@ -1,4 +1,7 @@
-"""The crosswalk as CSV and JSON: every work that a survey was seen to treat, and every entry, with all filings."""
+"""The crosswalk as CSV and JSON: every work that a survey was seen to treat, and every entry, with all filings.
+
+Beside it each survey as JSON: its tree with all leaves, those that are only recalled too, and what it says.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,12 @@ from site_gen.enrich.site import Site
 
 
 def files(site: Site) -> dict[str, str]:
-    """crosswalk.csv and crosswalk.json."""
-    return {"crosswalk.csv": as_csv(site), "crosswalk.json": as_json(site)}
+    """crosswalk.csv, crosswalk.json and surveys/<key>.json."""
+    found = {"crosswalk.csv": as_csv(site), "crosswalk.json": as_json(site)}
+    for key, view in site.surveys.items():
+        fields = view.survey.model_dump(mode="json", exclude_none=True, exclude={"file"})
+        found[f"surveys/{key}.json"] = json.dumps({"schema": 1, **fields}, ensure_ascii=False, indent=1) + "\n"
+    return found
 
 
 def as_json(site: Site) -> str:

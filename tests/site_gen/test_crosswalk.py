@@ -295,6 +295,16 @@ def test_files_hold_what_the_page_holds(both):
     assert line["algorithm"] == "yes" and line["year"] == "2019"
 
 
+def test_a_survey_as_json_reads_back_as_the_survey(both, pages):
+    files = crosswalk_files.files(both)
+    assert set(files) == {"crosswalk.csv", "crosswalk.json", "surveys/other2021.json", "surveys/survey2024.json"}
+    data = json.loads(files["surveys/other2021.json"])
+    assert data.pop("schema") == 1 and data.pop("key") == "other2021"
+    survey = both.surveys["other2021"].survey
+    assert Survey.model_validate(data, context={}) == survey.model_copy(update={"key": "", "file": ""})
+    assert "../other2021.json" in pages["surveys/other2021/index.md"]
+
+
 def test_survey_page_says_what_was_seen_and_how(pages):
     page = pages["surveys/other2021/index.md"]
     said = text(page)
