@@ -64,9 +64,8 @@ def stacked(series: Series, title: str, shares: bool = False) -> Markup:
         label = f"{tick:.0%}" if shares else number(tick)
         parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{label}</text>')
-    unit = "share" if shares else "number"
-    parts.append(f'<text class="axis" x="4" y="{TITLE}">{unit}{", with how many there are above each bar" if shares else ""}'
-                 "</text>")
+    unit = "share, with how many there are above each bar" if shares else "number"
+    parts.append(f'<text class="axis" x="4" y="{TITLE}">{unit}</text>')
     for index, column in enumerate(series.columns):
         left, middle, wide = _place(index, len(series.columns))
         parts += _labels(column, index, len(series.columns), middle)
