@@ -39,7 +39,8 @@ def _survey(maker: Pages, view: SurveyView) -> str:
         kinds=kind_pages.of_survey(maker.site, view.key), ours=OURS,
         treated=citing.of_survey(maker.site.catalog, view.key),
         disputed=[row for row in maker.site.crosswalk.disputed if view.key in row.parties],
-        front={"description": f"How {view.survey.name} files the field, and how much of it the zoo has."},
+        front={"description": f"How {view.survey.name} files the field, and how much of it the zoo has.",
+               "machine_forms": [["application/json", f"surveys/{view.key}.json", f"{view.survey.name} as JSON"]]},
     )
 
 
