@@ -12,7 +12,7 @@ test asks both the same questions. In short:
 - A document's answer to a word is that of its best field, with a little for each further one, and counts more the
   fewer documents have the word. Documents that answer more of the query's words come first by far.
 - What is called just like the query comes first. A tool that is named after an idea (PEFT) does not: who types the word
-  for the idea gets the methods, with the tool beside them.
+  for the idea gets the methods, with the tool beside them, and behind them the papers that mention it in their titles.
 """
 
 from __future__ import annotations
@@ -160,6 +160,8 @@ class Index:
         for number, score in scores.items():
             kind = self._docs[number][1]
             score *= (answered[number] / asked) ** RULES["coverage"] * RULES["kinds"].get(kind, 1)
+            if idea and kind == "paper":
+                score *= RULES["mention"]
             if not whole.isdisjoint(self._called[number]) and not (idea and kind in RULES["proper"]):
                 score *= RULES["exact"]
             if sequence and sequence in self._text[number]:

@@ -193,7 +193,7 @@ def _taxonomy(catalog: Catalog) -> list[dict[str, str]]:
             found.append({
                 "id": f"{home}/{name}", "kind": "group", "name": group.name,
                 "title": f"{group.name} {family.name.lower()}",
-                "facts": "; ".join(dict.fromkeys([KINDS.get(home, ""), *(name for name in called if name)])),
+                "facts": "; ".join(dict.fromkeys(name for name in called if name)),
                 "summary": _plain(group.definition), "body": _plain(group.in_if),
             })
     return found

@@ -117,30 +117,26 @@ def search(
     limit: Annotated[int, typer.Option(min=1, help="At most so many answers.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Search names, facts, families, titles, authors and text; forgives slips and knows synonyms."""
+    """Search methods, families, papers, surveys, frameworks, benchmarks, metrics and terms by name, fact, author or
+    text, ranked as on the site; forgives slips and knows synonyms.
+    """
     from catalog import search as searching
 
     catalog = load_catalog()
     query = " ".join(words)
-    hits = searching.everything(catalog).search(query, limit)
-    kinds = {hit.id: "algorithm" if hit.id in catalog.algorithms else kind_commands.kind_of(catalog, hit.id) or "paper"
-             for hit in hits}
+    documents = searching.all_documents(catalog)
+    hits = searching.Index(documents, catalog.synonyms).search(query, limit)
     if as_json:
-        _print_json([{"id": hit.id, "kind": kinds[hit.id], "name": hit.name, "score": hit.score} for hit in hits])
+        _print_json([{"id": hit.id, "kind": hit.kind, "name": hit.name, "score": hit.score} for hit in hits])
         return
     if not hits:
         _print(f"Nothing found for {_escape(query)}. `compzoo list` shows all algorithms.")
         return
-    table = _table("id", "kind", "name", "what it does")
+    said = {(one["kind"], one["id"]): one.get("title" if one["kind"] == "paper" else "summary") for one in documents}
+    table = _table("id", "kind", "name", "what it is")
     table.expand, table.columns[3].no_wrap, table.columns[3].ratio = True, True, 1
     for hit in hits:
-        kind = kinds[hit.id]
-        if kind == "paper":
-            text = catalog.bibliography[hit.id].title
-        else:
-            text = (catalog.algorithms[hit.id].summary if kind == "algorithm"
-                    else kind_commands.sentence(catalog, kind, hit.id))
-        table.add_row(hit.id, kind, _escape(hit.name), _escape(_first_sentence(text)))
+        table.add_row(hit.id, hit.kind, _escape(hit.name), _escape(said[hit.kind, hit.id] or hit.name))
     _print(table)
 
 
@@ -357,12 +353,6 @@ def _escape(text: str) -> str:
 
 def _number(value: float | int | None) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
-
-
-def _first_sentence(text: str) -> str:
-    text = " ".join(text.split())
-    match = re.match(r".+?[.!?](?=\s|$)", text)
-    return match[0] if match else text
 
 
 def _relative(path: Path) -> str:
