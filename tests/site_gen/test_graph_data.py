@@ -393,6 +393,14 @@ def test_ego_draws_who_cites_and_who_is_cited(site):
     assert links(root, "has-entry") == ["white2019first"]
 
 
+def test_rows_are_in_the_order_of_time_not_of_rank(site):
+    pairs = [("black2020second", "white2019first"), ("gray2021third", "white2019first")]
+    newer = dataclasses.replace(site.graph.places["gray2021third"], cited_by=9)
+    graph = dataclasses.replace(site.graph, places=site.graph.places | {"gray2021third": newer})
+    _, root = drawn(dataclasses.replace(site, graph=graph, ties=ties(site.catalog, pairs)), "white2019first")
+    assert links(root, "citing") == ["black2020second", "gray2021third"]
+
+
 def test_ego_puts_time_across(site):
     _, root = drawn(site, "black2020second")
     across = [place(root, key)[0] for key in ("white2019first", "gray2021third", "survey2024things")]
