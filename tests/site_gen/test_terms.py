@@ -236,7 +236,7 @@ def real():
     ("gptq", "inverse Hessian"), ("quip", "rotation"), ("knowledge-distillation", "temperature"),
     ("mamba", "scan"),
     ("switch-transformer", "router"), ("fwsvd", "Fisher information"), ("deebert", "entropy"), ("awq", "outlier"),
-    ("binarybert", "ternary weights"), ("movement-pruning", "gradient"), ("lora", "adapters"), ("tome", "merg"),
+    ("binarybert", "ternary weights"), ("movement-pruning", "mask"), ("lora", "adapters"), ("tome", "merg"),
 ])  # fmt: skip
 def test_terms_tell_what_a_method_is_about(real, entry, term):
     shown = [term.text for term in real[1].entries[entry]]
