@@ -16,7 +16,7 @@ PAGES = (
     "", "algorithms/", "algorithms/gptq/", "algorithms/retnet/", "families/", "families/quantization/", "surveys/",
     "surveys/wang2024/", "surveys/park2024/", "crosswalk/", "bibliography/", "graph/", "measured/", "combinations/",
     "reported/", "works/xu2024besa/", "works/wang2024survey/", "vocabulary/", "cite/", "contribute/", "health/",
-    "trends/",
+    "trends/", "frameworks/", "frameworks/vllm/", "benchmarks/", "metrics/",
 )  # fmt: skip
 
 
