@@ -247,7 +247,7 @@ class Index:
 
     def _slips(self, token: str) -> list[tuple[str, int]]:
         """Known words at one or two slips from an unknown one, and at how many."""
-        if len(token) < 4 or not token.isalpha() or self._is_known(token):
+        if not 4 <= len(token) <= 60 or not token.isalpha() or self._is_known(token):
             return []
         allowed = 1 if len(token) < 8 else 2
         found = process.extract(token, self._vocabulary, scorer=OSA.distance, score_cutoff=allowed, limit=None)

@@ -53,8 +53,16 @@ export function words(text: string): string[] {
   return plain.match(/[a-z0-9]+/g) ?? [];
 }
 
+const stems = new Map<string, string>();
+
 /** The part of a word that its forms share; words with digits and short words stay as they are. */
 export function stem(word: string): string {
+  let found = stems.get(word);
+  if (found === undefined) stems.set(word, (found = cut(word)));
+  return found;
+}
+
+function cut(word: string): string {
   if (word.length < 4 || !LETTERS.test(word)) return word;
   for (const [ending, instead, least] of ENDINGS) {
     if (!word.endsWith(ending) || word.length - ending.length < least) continue;
@@ -77,25 +85,44 @@ function together(tokens: string[]): string[] {
  */
 export function slips(one: string, other: string, most: number): number {
   if (Math.abs(one.length - other.length) > most) return most + 1;
-  let before: number[] = [];
-  let last = Array.from({ length: other.length + 1 }, (_, j) => j);
+  let [before, last, row] = ROWS;
+  const wide = other.length;
+  if (wide >= last.length) return most + 1;
+  for (let j = 0; j <= wide; j += 1) last[j] = j;
+  let leastBefore = 0;
   for (let i = 1; i <= one.length; i += 1) {
-    const row = [i];
-    let least = i;
-    for (let j = 1; j <= other.length; j += 1) {
-      const same = one[i - 1] === other[j - 1];
-      let cost = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same ? 0 : 1));
-      if (i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1]) {
+    const letter = one.charCodeAt(i - 1);
+    let least = (row[0] = i);
+    for (let j = 1; j <= wide; j += 1) {
+      const next = other.charCodeAt(j - 1);
+      let cost = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter === next ? 0 : 1));
+      if (i > 1 && j > 1 && letter === other.charCodeAt(j - 2) && one.charCodeAt(i - 2) === next) {
         cost = Math.min(cost, before[j - 2] + 1);
       }
-      row.push(cost);
-      least = Math.min(least, cost);
+      row[j] = cost;
+      if (cost < least) least = cost;
     }
     // A swap reaches over two rows, so that both have to be too far before the rest can be left out.
-    if (least > most && Math.min(...last) > most) return most + 1;
-    [before, last] = [last, row];
+    if (least > most && leastBefore > most) return most + 1;
+    leastBefore = least;
+    [before, last, row] = [last, row, before];
   }
-  return Math.min(last[other.length], most + 1);
+  return Math.min(last[wide], most + 1);
+}
+
+const ROWS = [new Uint8Array(64), new Uint8Array(64), new Uint8Array(64)];
+
+/** Which letters a word has, as bits. */
+function letters(word: string): number {
+  let mask = 0;
+  for (let i = 0; i < word.length; i += 1) mask |= 1 << (word.charCodeAt(i) - 97);
+  return mask;
+}
+
+function bits(mask: number): number {
+  let count = 0;
+  for (; mask; mask &= mask - 1) count += 1;
+  return count;
 }
 
 const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
@@ -111,7 +138,8 @@ export class Searcher {
   private readonly weights = new Map<string, Map<number, number>>(); // stem or meaning -> document -> weight
   private readonly known = new Map<string, string>(); // word -> its stem
   private readonly vocabulary: string[];
-  private readonly byLength = new Map<number, string[]>();
+  private readonly byLength = new Map<number, { word: string; mask: number }[]>();
+  private readonly near = new Map<string, [word: string, distance: number][]>(); // slips that were looked up
 
   constructor(file: SearchFile) {
     for (const [phrase, others] of Object.entries(file.synonyms)) {
@@ -127,8 +155,9 @@ export class Searcher {
     for (const word of this.vocabulary) {
       if (!LETTERS.test(word)) continue;
       const group = this.byLength.get(word.length);
-      if (group) group.push(word);
-      else this.byLength.set(word.length, [word]);
+      const one = { word, mask: letters(word) };
+      if (group) group.push(one);
+      else this.byLength.set(word.length, [one]);
     }
   }
 
@@ -315,22 +344,29 @@ export class Searcher {
 
   /** Known words at one or two slips from an unknown one, and at how many; the nearest first. */
   private slipsOf(token: string): [word: string, distance: number][] {
-    if (token.length < 4 || !LETTERS.test(token) || this.isKnown(token)) return [];
+    if (token.length < 4 || token.length > 60 || !LETTERS.test(token) || this.isKnown(token)) return [];
+    const before = this.near.get(token);
+    if (before) return before;
+    const mask = letters(token);
     const most = token.length < 8 ? 1 : 2;
     const found: [string, number][] = [];
     for (let length = token.length - most; length <= token.length + most; length += 1) {
-      for (const word of this.byLength.get(length) ?? []) {
+      for (const { word, mask: other } of this.byLength.get(length) ?? []) {
+        if (bits(mask ^ other) > 2 * most) continue; // a slip changes two letters at most
         const distance = slips(token, word, most);
         if (distance <= most) found.push([word, distance]);
       }
     }
-    return found.sort((a, b) => a[1] - b[1] || compare(a[0], b[0]));
+    found.sort((a, b) => a[1] - b[1] || compare(a[0], b[0]));
+    if (this.near.size > 500) this.near.clear();
+    this.near.set(token, found);
+    return found;
   }
 
   /** The word itself where it is known, else the nearest one, the more frequent where two are as near. */
   private meant(token: string): string {
     const frequent = (word: string) => this.weights.get(this.known.get(word)!)!.size;
-    const near = this.slipsOf(token).sort((a, b) => a[1] - b[1] || frequent(b[0]) - frequent(a[0]) || compare(a[0], b[0]));
+    const near = [...this.slipsOf(token)].sort((a, b) => a[1] - b[1] || frequent(b[0]) - frequent(a[0]) || compare(a[0], b[0]));
     return near.length ? near[0][0] : token;
   }
 
