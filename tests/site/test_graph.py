@@ -293,7 +293,7 @@ def test_relations_that_are_no_citations_are_marked_and_switched(open_graph, dat
 
 
 def test_main_path_is_drawn(graph, data):
-    graph.get_by_label("Main path").check()
+    graph.get_by_label("Main path", exact=True).check()
     path = data["main_path"]
     assert query(graph) == {"path": "1"}
     assert f"{len(path) - 1} steps of the main path." in graph.locator(STATUS).inner_text()
