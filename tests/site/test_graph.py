@@ -452,9 +452,12 @@ def test_arrows_go_to_the_side_that_they_name(open_graph, data):
     assert place(page, GPTQ)["x"] - at["x"] == pytest.approx(60, abs=1)
 
 
-def test_search_jumps_and_forgives_slips(graph):
-    slips = ("GPTQ", GPTQ), ("distiling the knowlege hinton", HINTON), ("frantar accurate", GPTQ), (HINTON, HINTON)
-    for words, work in slips:
+def test_search_jumps_and_forgives_slips(graph, data):
+    wanted = ("Transformer", "Adapter", "OPT")
+    names = [(node["label"], node["id"]) for node in data["nodes"] if node["label"] in wanted]
+    slips = [("distiling the knowlege hinton", HINTON), ("frantar accurate", GPTQ), (HINTON, HINTON), ("GPTQ", GPTQ)]
+    assert len(names) == 3
+    for words, work in names + slips:
         show(graph, words)
         assert query(graph)["work"] == work
         spot = view(graph, "view.position(argument)", work)

@@ -13,10 +13,7 @@ const WEIGHTS = { name: 8, title: 3, authors: 4, key: 2, year: 1 };
 class Finder {
   private readonly searcher: Searcher;
 
-  constructor(
-    private readonly model: Model,
-    make: MakeSearcher,
-  ) {
+  constructor(model: Model, make: MakeSearcher) {
     const documents = model.works.map((work, i) => ({
       id: String(i),
       kind: "paper",
@@ -31,15 +28,9 @@ class Finder {
     this.searcher = make({ schema: 1, fields: WEIGHTS, synonyms: {}, documents });
   }
 
-  /** Works that a text may mean, the likeliest first. A text that is one work's name, title or key means that work. */
+  /** Works that a text may mean, the likeliest first. */
   find(text: string): number[] {
-    const plain = text.trim().toLowerCase();
-    if (!plain) return [];
-    const exact = this.model.works.findIndex(({ id, label, title }) =>
-      [id, label, title].some((name) => name.toLowerCase() === plain),
-    );
-    const found = this.searcher.search(text, SHOWN).map((hit) => Number(hit.document.id));
-    return exact < 0 ? found : [exact, ...found.filter((work) => work !== exact)];
+    return this.searcher.search(text, SHOWN).map((hit) => Number(hit.document.id));
   }
 }
 
