@@ -162,7 +162,7 @@ class Index:
             score *= (answered[number] / asked) ** RULES["coverage"] * RULES["kinds"].get(kind, 1)
             if idea and kind == "paper":
                 score *= RULES["mention"]
-            if not whole.isdisjoint(self._called[number]) and not (idea and kind in RULES["proper"]):
+            if not whole.isdisjoint(self._called[number]):
                 score *= RULES["exact"]
             if sequence and sequence in self._text[number]:
                 score *= RULES["sequence"]

@@ -152,3 +152,27 @@ def test_a_work_is_found_once(zoo) -> None:
 def test_an_entry_comes_before_a_paper_that_answers_alike() -> None:
     docs = [{"id": name, "name": "Wanda", "kind": kind} for name, kind in (("a", "paper"), ("b", "algorithm"))]
     assert ranked(Index(docs, {}), "wanda") == ["b", "a"]
+
+
+def test_what_is_called_just_like_the_query_comes_first() -> None:
+    found = make(a={"name": "Depth depth"}, b={"name": "Depth"}, c={"title": "The depth"})
+    assert ranked(found, "depth")[0] == "b"
+    assert ranked(make(a={"title": "Ticket ticket"}, b={"title": "A Ticket"}), "ticket")[0] == "b"
+
+
+def test_words_written_together_and_apart() -> None:
+    found = make(joined={"name": "FlashAttention"}, apart={"body": "flash attention"}, cache={"facts": "KV cache"},
+                 nearest={"name": "Round to nearest"})  # fmt: skip
+    assert ranked(found, "flash attention")[0] == "joined"
+    assert ranked(found, "kvcache") == ["cache"]
+    assert ranked(found, "roundtonearest") == ranked(found, "tonearest") == ["nearest"]
+
+
+def test_a_word_for_an_idea_leads_to_the_methods_and_not_to_a_tool_of_that_name() -> None:
+    docs = [{"id": "peft", "kind": "framework", "name": "PEFT"}, {"id": "left", "name": "Left"},
+            {"id": "paper", "kind": "paper", "name": "On parameter-efficient fine-tuning"},
+            {"id": "lora", "name": "LoRA", "facts": "parameter-efficient fine-tuning"}]  # fmt: skip
+    found = Index(docs, spread([["parameter-efficient fine-tuning", "PEFT"]]))
+    assert [hit.id for hit in found.search("PEFT")][:2] == ["lora", "paper"]
+    without = Index([doc for doc in docs if doc["id"] != "peft"], spread([["parameter-efficient fine-tuning", "PEFT"]]))
+    assert [hit.id for hit in without.search("PEFT")] == ["lora", "paper"]  # and no slip of `left`

@@ -26,7 +26,7 @@ def main() -> None:
     if given.material:
         with tempfile.TemporaryDirectory() as folder:
             found, size = measure.material(Path(folder), queries)
-        by_page = [measure.pages_of(one) for one in asked]
+        by_page = [measure.pages_of(one, catalog) for one in asked]
         _row("Material's own, by page", measure.scores(by_page, found))
         ours = [list(dict.fromkeys(measure.page(key) for key in keys)) for keys in answers["browser"]]
         _row("browser, by page", measure.scores(by_page, ours))

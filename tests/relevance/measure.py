@@ -125,9 +125,16 @@ def material(folder: Path, queries: Sequence[str]) -> tuple[list[list[str]], int
     return answers, len(gzip.compress(index))
 
 
-def pages_of(question: Question) -> Question:
-    """The question with pages for answers. A part of a page counts as the page, which favours Material's search."""
-    return Question(question.query, frozenset(page(key) for key in question.right), question.half)
+def pages_of(question: Question, catalog: Catalog) -> Question:
+    """The question with pages for answers, so that Material's search can be compared: a part of a page counts as the
+    page, and the page of a method's paper as the page of the method.
+    """
+    right = {page(key) for key in question.right}
+    for key in question.right:
+        kind, _, identifier = key.partition(" ")
+        if kind == "algorithm" and catalog.algorithms[identifier].paper:
+            right.add(page(f"paper {catalog.algorithms[identifier].paper}"))
+    return Question(question.query, frozenset(right), question.half)
 
 
 def page(key: str) -> str:

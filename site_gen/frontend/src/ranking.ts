@@ -250,7 +250,7 @@ export class Searcher {
       const kind = this.documents[number].kind;
       let score = scores[number] * ((answered[number] / asked) ** rules.coverage * (KINDS[kind] ?? 1));
       if (idea && kind === "paper") score *= rules.mention;
-      if (wholes.some((whole) => this.called[number].has(whole)) && !(idea && PROPER.has(kind))) score *= rules.exact;
+      if (wholes.some((whole) => this.called[number].has(whole))) score *= rules.exact;
       if (sequence && this.text[number].includes(sequence)) score *= rules.sequence;
       return { number, score: Number(score.toPrecision(9)) }; // Python's logarithm may differ in the last digit
     });
