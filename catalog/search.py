@@ -273,12 +273,14 @@ def work_documents(catalog: Catalog) -> list[dict[str, str]]:
     """One document a work that nothing else describes: no entry, framework, benchmark, metric or survey is about it."""
     about = {entry.paper for entry in catalog.algorithms.values()} | {one.work for one in catalog.surveys.values()}
     about |= {one.work for found in catalog.kinds().values() for one in found.values()}
+    says = said_by_surveys(catalog)
     return [
         {
             "id": key, "kind": "paper", "name": work.name, "aliases": _names(work.name, work.aliases),
             "title": "; ".join(title for title in (work.title, *work.other_titles) if title != work.name),
             "summary": f"{short(work)}. {work.venue}.",
             "authors": " ".join(person.family for person in work.authors),
+            "body": _plain(" ".join(says.get(key, ()))),
         }
         for key, work in catalog.bibliography.items() if key not in about
     ]  # fmt: skip

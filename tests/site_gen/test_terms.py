@@ -268,3 +268,13 @@ def test_most_key_terms_of_an_entry_find_it(real):
     asked = [(identifier, term.text) for identifier, key in found.entries.items() for term in key]
     lost = [one for one in asked if one[0] not in [hit.id for hit in searcher.search(one[1], 1000)]]
     assert len(lost) < 0.15 * len(asked), lost
+
+
+def test_most_key_terms_of_a_work_without_entry_find_it(real):
+    """What the surveys say of a work is searched too."""
+    catalog, found = real
+    searcher = index.everything(catalog)
+    works = [document["id"] for document in index.work_documents(catalog)]
+    asked = [(key, term.text) for key in works[::5] for term in found.works.get(key, [])]
+    lost = [one for one in asked if one[0] not in [hit.id for hit in searcher.search(one[1], 1000)]]
+    assert len(asked) > 100 and len(lost) < 0.2 * len(asked), lost
