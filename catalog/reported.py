@@ -93,10 +93,9 @@ class Origin(Strict):
         return self.work or (self.repository or "").replace("/", "--").lower()
 
 
-class Row(Strict):
-    """A number. What it does not say is said by its table; `setting`, `from_code` and `not_stated` add to those."""
+class Measured(Strict):
+    """What a row may say of itself, or its table for all of its rows."""
 
-    value: Number = Field(description="The number.")
     method: Text | None = Field(None, description="Key of the method's work; the id of an entry that has no paper.")
     model: Text | None = Field(None, description="The model, with its size.")
     metric: Text | None = Field(None, description="What was measured; a metric of protocols.yml.")
@@ -109,27 +108,21 @@ class Row(Strict):
     baseline_is: Text | None = Field(None, description="What the baseline is, if not the uncompressed model.")
     protocol: Id | None = Field(None, description="A shared protocol of protocols.yml.")
     gathered: bool | None = Field(None, description="true: collected from elsewhere, so not under one protocol.")
+
+
+class Row(Measured):
+    """A number. What it does not say is said by its table; `setting`, `from_code` and `not_stated` add to those."""
+
+    value: Number = Field(description="The number.")
     checked: Annotated[str, Term("checked")] | None = Field(None, description="How the source was read.")
     note: Text | None = Field(None, description="What a reader should beware of; added to that of the table.")
 
 
-class Table(Strict):
-    """A table, or another place, of a source. Every field of a row may be given here for all of them."""
+class Table(Measured):
+    """A table, or another place, of a source. What it says holds for every row that does not say otherwise."""
 
     place: Text = Field(description="Table, section or heading in the source.")
     checked: Annotated[str, Term("checked")] = Field(description="How the source was read.")
-    method: Text | None = Field(None, description="As in a row.")
-    model: Text | None = Field(None, description="As in a row.")
-    metric: Text | None = Field(None, description="As in a row.")
-    dataset: Text | None = Field(None, description="As in a row.")
-    unit: Text | None = Field(None, description="As in a row.")
-    setting: dict[Setting, OptionValue] = Field(default_factory=dict, description="What all rows have.")
-    from_code: list[Text] = Field(default_factory=list, description="As in a row.")
-    not_stated: list[Setting] = Field(default_factory=list, description="As in a row.")
-    baseline: Number | None = Field(None, description="As in a row.")
-    baseline_is: Text | None = Field(None, description="As in a row.")
-    protocol: Id | None = Field(None, description="As in a row.")
-    gathered: bool | None = Field(None, description="As in a row.")
     note: Text | None = Field(None, description="What holds for every number of it.")
     rows: list[Row] = Field(min_length=1, description="One a number.")
 
