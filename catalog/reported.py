@@ -93,7 +93,7 @@ class Origin(Strict):
         return self.work or (self.repository or "").replace("/", "--").lower()
 
 
-class Measured(Strict):
+class Stated(Strict):
     """What a row may say of itself, or its table for all of its rows."""
 
     method: Text | None = Field(None, description="Key of the method's work; the id of an entry that has no paper.")
@@ -110,7 +110,7 @@ class Measured(Strict):
     gathered: bool | None = Field(None, description="true: collected from elsewhere, so not under one protocol.")
 
 
-class Row(Measured):
+class Row(Stated):
     """A number. What it does not say is said by its table; `setting`, `from_code` and `not_stated` add to those."""
 
     value: Number = Field(description="The number.")
@@ -118,7 +118,7 @@ class Row(Measured):
     note: Text | None = Field(None, description="What a reader should beware of; added to that of the table.")
 
 
-class Table(Measured):
+class Table(Stated):
     """A table, or another place, of a source. What it says holds for every row that does not say otherwise."""
 
     place: Text = Field(description="Table, section or heading in the source.")
