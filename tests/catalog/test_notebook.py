@@ -35,7 +35,7 @@ def test_it_follows_the_format_and_says_everything(id: str) -> None:
 @pytest.mark.parametrize("id", ["wanda", "retnet", "flashattention"])
 def test_it_runs_from_top_to_bottom(id: str, tmp_path: Path) -> None:
     found = made(id)
-    NotebookClient(found, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(found, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in found.cells for output in cell.get("outputs", [])]
     printed = [output.text for output in outputs if output.output_type == "stream"]
     assert printed and all(text.strip() for text in printed)

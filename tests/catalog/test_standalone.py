@@ -43,7 +43,7 @@ def test_every_algorithm_is_a_file_of_its_own(id: str) -> None:
 @pytest.mark.parametrize("id", SAMPLE)
 def test_it_runs_in_an_empty_folder(id: str, tmp_path: Path) -> None:
     path = written(tmp_path, id)
-    done = subprocess.run([sys.executable, "-I", path.name], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-I", path.name], cwd=tmp_path, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) >= 2 and "nan" not in done.stdout.lower()
 

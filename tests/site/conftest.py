@@ -94,6 +94,11 @@ def new_page(browser, address: str, watch: Watch) -> Iterator:
     assert watch.faults == []
 
 
+def where(page) -> str:
+    """The page's address as its own script sees it: page.url hears of history.replaceState a moment later."""
+    return page.evaluate("location.href")
+
+
 def watch_page(page, address: str, watch: Watch) -> None:
     """Notes console errors and warnings, script errors, failed answers, and requests to anywhere but `address`."""
     home = urlsplit(address).netloc

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+
+from tests.site.conftest import where
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -77,20 +80,20 @@ def test_filters_show_their_rows_and_stand_in_the_address(new_page, data, name):
     else:
         assert shown == wanted(data, holds)
     assert 0 < len(shown) < len(data["rows"])
-    assert page.url.endswith(f"/crosswalk/?{address}")
+    assert where(page).endswith(f"/crosswalk/?{address}")
     assert page.locator("[data-table-count]").inner_text() == f"{len(shown)} of {len(data['rows'])}"
     page.reload()
     page.wait_for_function("!document.querySelector('.zoo-table-controls').hidden")
     assert page.evaluate(SHOWN) == shown
     assert (control.is_checked() if value is True else control.input_value() == value)
     page.get_by_role("button", name="Show all").click()
-    assert page.evaluate(SHOWN) == wanted(data, lambda row: True) and page.url.endswith("/crosswalk/")
+    assert page.evaluate(SHOWN) == wanted(data, lambda row: True) and where(page).endswith("/crosswalk/")
     assert not page.get_by_role("button", name="Show all").is_visible()
 
 
 def test_filters_hold_together(new_page, data):
     page = new_page("crosswalk/?survey=wang2024&absent=zhu2023&family=dynamic&mark=algorithm,entry&sort=-year")
-    page.wait_for_function("document.querySelector('[data-table-count]').textContent")
+    page.locator("[data-table-count]", has_text=re.compile(r"\d")).wait_for()
     found = page.evaluate(SHOWN)
     assert set(found) == set(wanted(data, lambda row: "wang2024" in row["surveys"] and "zhu2023" not in row["surveys"]
                                     and "dynamic" in families(row) and row["algorithm"] and row["entry"]))
@@ -101,7 +104,7 @@ def test_filters_hold_together(new_page, data):
 
 def test_nonsense_in_the_address_changes_nothing(new_page, data):
     page = new_page("crosswalk/?survey=nobody&family=%3Cscript%3E&mark=x&sort=-nothing&q=")
-    page.wait_for_function("document.querySelector('[data-table-count]').textContent")
+    page.locator("[data-table-count]", has_text=re.compile(r"\d")).wait_for()
     assert page.evaluate(SHOWN) == wanted(data, lambda row: True)
     assert page.locator("#crosswalk [aria-sort]:not([aria-sort=none])").count() == 0
 
@@ -116,7 +119,7 @@ def test_every_column_sorts_up_down_and_back(new_page, data):
         number = heads.nth(place).get_attribute("data-sort") == "number"
         for down in (False, True):
             button(page, column).click()
-            assert page.url.endswith(f"?sort={'-' if down else ''}{column}")
+            assert where(page).endswith(f"?sort={'-' if down else ''}{column}")
             values = page.evaluate(VALUES, place)
             filled = [value for value in values if value]
             assert values == filled + [""] * (len(values) - len(filled)), "nothing comes last, either way"
@@ -127,7 +130,7 @@ def test_every_column_sorts_up_down_and_back(new_page, data):
                                      "numeric: true}).compare)", filled)
                 assert filled == (fold if not down else filled) and (not down or filled[0] != fold[0])
         button(page, column).click()
-        assert page.evaluate(SHOWN) == written and page.url.endswith("/crosswalk/")
+        assert page.evaluate(SHOWN) == written and where(page).endswith("/crosswalk/")
 
 
 def test_it_works_from_the_keyboard(new_page, data):
@@ -149,7 +152,7 @@ def test_it_works_from_the_keyboard(new_page, data):
 
 def test_disagreeing_cells_stand_out(new_page, data):
     page = new_page("crosswalk/?mark=disagree")
-    page.wait_for_function("document.querySelector('[data-table-count]').textContent")
+    page.locator("[data-table-count]", has_text=re.compile(r"\d")).wait_for()
     disputed = [row for row in data["rows"] if row["disagreements"]]
     assert page.locator("#crosswalk tbody tr:visible").count() == len(disputed) >= 5
     sides = {(identifier(row), side) for row in disputed for one in row["disagreements"] for side in one["between"]}
@@ -160,7 +163,7 @@ def test_disagreeing_cells_stand_out(new_page, data):
 
 def test_downloads_hold_every_row_and_the_saved_ones_those_that_are_shown(new_page, data):
     page = new_page("crosswalk/?mark=entry&sort=-year")
-    page.wait_for_function("document.querySelector('[data-table-count]').textContent")
+    page.locator("[data-table-count]", has_text=re.compile(r"\d")).wait_for()
     with page.expect_download() as waiting:
         page.get_by_role("link", name="All as CSV").click()
     table = list(csv.DictReader(io.StringIO(Path(waiting.value.path()).read_text())))
@@ -190,14 +193,14 @@ def test_counts_of_the_surveys_page_lead_to_their_rows(new_page):
     link = page.locator("#families-table a[href*='survey=zhu2023.pruning']")
     number = int(link.inner_text())
     link.click()
-    page.wait_for_function("document.querySelector('[data-table-count]').textContent.includes('of')")
+    page.locator("[data-table-count]", has_text="of").wait_for()
     assert page.locator("#crosswalk tbody tr:visible").count() == number > 3
 
 
 def test_coverage_sorts_above_its_sum_and_sections_close(new_page):
     page = new_page("surveys/wang2024/")
     page.locator("#coverage-table th button", has_text="Measured").click()
-    assert page.url.endswith("?sort=measured")
+    assert where(page).endswith("?sort=measured")
     assert page.locator("#coverage-table tfoot tr:visible").count() == 1
     section = page.locator(".zoo-tree details.zoo-section").first
     assert section.get_attribute("open") is not None

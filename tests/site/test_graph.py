@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.site.conftest import where
+
 pytestmark = pytest.mark.xdist_group("site")
 
 GPTQ, HINTON = "frantar2023optq", "hinton2015distilling"
@@ -30,6 +32,7 @@ def open_graph(new_page):
     def opened(address: str = "", **options):
         page = new_page(f"graph/{address}", **options)
         page.locator(READY).wait_for()
+        page.evaluate("document.fonts.ready")  # a font that arrives later moves the canvas away under the pointer
         page.locator("#zoo-graph canvas").scroll_into_view_if_needed()
         return page
 
@@ -98,7 +101,7 @@ def choose(page, control: str, option: str) -> None:
 
 
 def query(page) -> dict[str, str]:
-    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+    return {name: values[0] for name, values in parse_qs(urlsplit(where(page)).query).items()}
 
 
 def around(data: dict, key: str, depth: int) -> tuple[set[str], set[str]]:
@@ -287,7 +290,7 @@ def test_relations_that_are_no_citations_are_marked_and_switched(open_graph, dat
     drawn = view(page, "[...view.scene.implied]")
     drawn = set(zip(drawn[::2], drawn[1::2], strict=True))
     assert drawn and not drawn & known
-    page.goto(page.url.partition("?")[0] + "?implied=1")
+    page.goto(where(page).partition("?")[0] + "?implied=1")
     page.locator(READY).wait_for()
     assert f"{len(data['implied'])} declared relations, dashed: not citations." in page.locator(STATUS).inner_text()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.site.conftest import where
+
 pytestmark = pytest.mark.xdist_group("site")
 
 SHOWN = "[...document.querySelectorAll('#support-matrix tbody tr')].filter(r => !r.hidden).map(r => r.id)"
@@ -34,7 +36,7 @@ def test_a_framework_chosen_leaves_what_it_supports_and_stands_in_the_address(ne
     page.select_option("[data-table-controls='#support-matrix'] [data-filter-by=framework]", "vllm")
     assert {row.removeprefix("support-") for row in page.evaluate(SHOWN)} == {
         algorithm for algorithm, frameworks in support.items() if "vllm" in frameworks}
-    again = new_page(page.url.split("/", 3)[3])
+    again = new_page(where(page).split("/", 3)[3])
     assert again.evaluate(SHOWN) == page.evaluate(SHOWN)
     page.locator("[data-table-controls='#support-matrix'] [data-table-reset]").click()
     assert len(page.evaluate(SHOWN)) == len(support)

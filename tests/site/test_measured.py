@@ -12,7 +12,7 @@ import pytest
 
 from site_gen.build import ROOT, build
 from site_gen.serve import server
-from tests.site.conftest import watch_page
+from tests.site.conftest import watch_page, where
 from tests.site_gen import synthetic
 
 pytestmark = pytest.mark.xdist_group("site")
@@ -53,18 +53,18 @@ def test_families_are_filtered_without_a_reload_and_stand_in_the_address(new_pag
     assert {"quantization", "pruning", "low-rank"} <= {name for names in everything for name in names.split()}
     page.evaluate("window.kept = true")
     button(page, "pruning").click()
-    assert page.url.endswith("/measured/?family=pruning")
+    assert where(page).endswith("/measured/?family=pruning")
     found = shown(page)
     assert 0 < len(found) < len(everything) and all("pruning" in names.split() for names in found)
     assert button(page, "pruning").get_attribute("aria-pressed") == "true"
     assert page.get_by_role("status").filter(has_text="Only Pruning.").is_visible()
     button(page, "low-rank").click()
-    assert page.url.endswith("?family=pruning,low-rank")
+    assert where(page).endswith("?family=pruning,low-rank")
     assert all({"pruning", "low-rank"} & set(names.split()) for names in shown(page))
     assert len(shown(page)) > len(found)
     button(page, "pruning").click()
     button(page, "low-rank").click()
-    assert page.url.endswith("/measured/") and shown(page) == everything
+    assert where(page).endswith("/measured/") and shown(page) == everything
     assert page.evaluate("window.kept") is True
 
 
@@ -76,14 +76,14 @@ def test_address_with_a_family_shows_it_alone(new_page):
         heading = page.locator(f"#{section.get_attribute('data-section')}")
         assert heading.is_visible() == has_some == section.is_visible()
     assert page.locator("#language-1-s").is_hidden()
-    page.goto(page.url.partition("?")[0] + "?family=%3Cscript%3E")
+    page.goto(where(page).partition("?")[0] + "?family=%3Cscript%3E")
     assert page.locator("#language-1-s").is_visible()
 
 
 def test_legend_of_a_plot_filters_the_page(new_page):
     page = new_page("measured/")
     page.locator(".zoo-figure [data-pick=pruning]").first.click()
-    assert page.url.endswith("?family=pruning")
+    assert where(page).endswith("?family=pruning")
     assert button(page, "pruning").get_attribute("aria-pressed") == "true"
 
 

@@ -9,6 +9,7 @@ import pytest
 from catalog import load
 from catalog.bibliography import library
 from site_gen.build import ROOT
+from tests.site.conftest import where
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -78,14 +79,14 @@ def test_copied_text_and_command(new_page):
 def test_equation_and_code_lead_to_each_other(new_page):
     page = new_page("algorithms/gptq/")
     page.locator(".zoo-equation figcaption a").first.click()
-    line = page.url.partition("#")[2]
+    line = where(page).partition("#")[2]
     assert re.fullmatch(r"L\d+", line)
     marked = page.locator(f"#{line}")
     assert marked.evaluate("element => element.matches(':target')")
     label = marked.locator("a.zoo-code-eq").first
     name = label.inner_text().strip("[]")
     label.click()
-    assert page.url.endswith(f"#{name}")
+    assert where(page).endswith(f"#{name}")
     assert page.locator(f"#{name} .katex").count() > 0
 
 
@@ -107,7 +108,7 @@ def test_everything_essential_without_javascript(new_page):
     assert page.get_by_role("link", name="BibTeX").first.get_attribute("href") == "../gptq.bib"
     assert page.locator(".katex").count() > 3
     assert page.locator("button:visible").count() == 0  # nothing offers what would not work
-    page.goto(page.url + "../../graph/")
+    page.goto(where(page) + "../../graph/")
     assert page.locator("#graph-table tbody tr").count() > 400
     assert page.locator("input:visible").count() == 0
 

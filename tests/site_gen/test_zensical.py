@@ -25,7 +25,7 @@ def test_zensical_builds_the_same_pages(built, repository, tmp_path):
     shutil.copytree(repository / "build/docs", tmp_path / "build/docs")
     done = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "-f", str(tmp_path / "mkdocs.yml")],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        cwd=tmp_path, capture_output=True, text=True, timeout=600,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
