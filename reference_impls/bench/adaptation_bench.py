@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -30,19 +30,8 @@ class AdaptationBench(TrainingBench):
         super().__init__(protocol.ADAPTATION, loaded, device, progress)
         self._controls: dict[tuple[int, int], Outcome] = {}
 
-    @cached_property
-    def _dense(self) -> Outcome:
-        model = self.loaded.model.to(self.device)
-        storage = stored_whole(model)
-        metrics = {
-            **self.quality(model, None),
-            **storage_metrics(storage, parameters_of(model)),
-            "trained_parameters": 0,
-        }
-        return Outcome(metrics, storage, model, exportable=True)
-
     def dense(self, seed: int) -> Outcome:
-        return self._dense
+        return replace(self.loaded_whole, metrics={**self.loaded_whole.metrics, "trained_parameters": 0})
 
     def measure(self, steps: Sequence[Step], seed: int) -> Outcome:
         (step,) = steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -32,20 +32,11 @@ class DistillationBench(TrainingBench):
     def __init__(self, loaded: models.LoadedModel, device: torch.device, progress: Progress | None = None) -> None:
         super().__init__(protocol.DISTILLATION, loaded, device, progress)
 
-    @cached_property
-    def _dense(self) -> Outcome:
-        model = self.loaded.model.to(self.device)
-        storage = stored_whole(model)
-        metrics = {
-            **self.quality(model, None),
-            "own_text_kl": 0.0,
-            **storage_metrics(storage, parameters_of(model)),
-            "parameters": parameters_of(model),
-        }
-        return Outcome(metrics, storage, model, exportable=True)
-
     def dense(self, seed: int) -> Outcome:
-        return self._dense
+        teacher = self.loaded_whole
+        return replace(
+            teacher, metrics={**teacher.metrics, "own_text_kl": 0.0, "parameters": parameters_of(teacher.model)}
+        )
 
     def measure(self, steps: Sequence[Step], seed: int) -> Outcome:
         (step,) = steps

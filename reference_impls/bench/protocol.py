@@ -111,21 +111,21 @@ COMPRESSION_NEW = Protocol(
 )
 DISTILLATION = Protocol(
     name="distillation",
-    version=2,
+    version=3,
     varies="the batches and the start of the student",
     domains=assets.TRAINING_DOMAINS,
     sequence_length=256,
     test_windows=16,
-    training=Training(steps=500, batch=4, length=128),
+    training=Training(steps=300, batch=4, length=128),
 )
 SMALL_TRAINING = Protocol(
     name="small-training",
-    version=1,
+    version=2,
     varies="the batches and the start of the weights",
     domains=assets.TRAINING_DOMAINS,
     sequence_length=128,
     test_windows=32,
-    training=Training(steps=500, batch=4, length=128, learning_rate=6e-3),
+    training=Training(steps=300, batch=4, length=128, learning_rate=6e-3),
 )
 RATIONALES = Protocol(
     name="rationales",

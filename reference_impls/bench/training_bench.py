@@ -10,7 +10,16 @@ import torch
 from torch import nn
 
 from reference_impls.bench import models
-from reference_impls.bench.bench import Bench, Counted, Metrics, seeded
+from reference_impls.bench.bench import (
+    Bench,
+    Counted,
+    Metrics,
+    Outcome,
+    parameters_of,
+    seeded,
+    storage_metrics,
+    stored_whole,
+)
 from reference_impls.bench.measure import Progress, Reference, forward_of, language_metrics, pass_metrics
 from reference_impls.bench.protocol import Protocol, Text
 from reference_impls.core.training import batches
@@ -37,6 +46,14 @@ class TrainingBench(Bench):
         """The loaded model's answers on the test windows."""
         model = self.loaded.model.to(self.device)
         return Reference(model, model.get_output_embeddings(), self.text.test, self.device)
+
+    @cached_property
+    def loaded_whole(self) -> Outcome:
+        """The loaded model itself, measured once."""
+        model = self.loaded.model.to(self.device)
+        storage = stored_whole(model)
+        metrics = {**self.quality(model, None), **storage_metrics(storage, parameters_of(model))}
+        return Outcome(metrics, storage, model, exportable=True)
 
     def batches(self, seed: int, what: str, steps: int) -> Counted:
         """The seed's batches (batch, length), counted as steps of `what`."""

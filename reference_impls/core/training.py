@@ -83,6 +83,27 @@ def train(
     return losses
 
 
+def train_on_text_first(
+    model: nn.Module,
+    batches: Iterator[Tensor],
+    *,
+    steps: int,
+    share: float,
+    loss: Callable[[nn.Module, Tensor], Tensor],
+    learning_rate: float,
+) -> None:
+    """Two trainings of `steps` steps in all: a share of them, the first ones, on the next token, the rest on `loss`.
+
+    Each has its own warm-up and decay. For methods whose papers start from a fine-tuned model. Raises what `train`
+    raises.
+    """
+    tuned = round(share * steps)
+    if tuned:
+        train(model, batches, steps=tuned, learning_rate=learning_rate)
+    if steps > tuned:
+        train(model, batches, steps=steps - tuned, loss=loss, learning_rate=learning_rate)
+
+
 def rate(step: int, steps: int, warmup: int) -> float:
     """The learning rate of step 0 <= step < steps as a fraction of its peak: up over `warmup` steps, then down to 0."""
     if step < warmup:

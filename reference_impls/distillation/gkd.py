@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from reference_impls.core.contracts import training
 from reference_impls.core.generation import sample
 from reference_impls.core.language import logits
-from reference_impls.core.training import train
+from reference_impls.core.training import train_on_text_first
 
 
 @training
@@ -59,11 +59,7 @@ def gkd(student: nn.Module, teacher: nn.Module | None, batches: Iterator[Tensor]
         log_q = next_log_probabilities(student, ids, prompt)                # (b, l, v)
         return generalized_jsd(log_p, log_q, beta).mean()                   # ()
 
-    tuned = round(fine_tuning * steps)
-    if tuned:
-        train(student, batches, steps=tuned, learning_rate=learning_rate)
-    if steps > tuned:
-        train(student, batches, steps=steps - tuned, loss=loss, learning_rate=learning_rate)
+    train_on_text_first(student, batches, steps=steps, share=fine_tuning, loss=loss, learning_rate=learning_rate)
     return student
 
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from reference_impls.core.contracts import training
 from reference_impls.core.generation import sample
 from reference_impls.core.language import language_loss
-from reference_impls.core.training import train
+from reference_impls.core.training import train_on_text_first
 from reference_impls.distillation.gkd import kl_divergence, next_log_probabilities
 
 
@@ -64,11 +64,7 @@ def minillm(student: nn.Module, teacher: nn.Module | None, batches: Iterator[Ten
         found = surrogate(log_q, log_p, y, teacher_mix, length_normalization).mean() / continuation  # ()
         return found + text_weight * language_loss(student, ids)            # ()  [eq-final]
 
-    tuned = round(fine_tuning * steps)
-    if tuned:
-        train(student, batches, steps=tuned, learning_rate=learning_rate)
-    if steps > tuned:
-        train(student, batches, steps=steps - tuned, loss=loss, learning_rate=learning_rate)
+    train_on_text_first(student, batches, steps=steps, share=fine_tuning, loss=loss, learning_rate=learning_rate)
     return student
 
 

@@ -8,10 +8,12 @@ Symbols  X    (tokens, in)  the inputs that some layers share; only X^T X and me
          s_X  (in,)         mean magnitude of each input channel
          s    (in,)         what the columns of W are multiplied by and X is divided by  [eq-scale]
          Q(.)               rounding on a grid of groups
-Differs  from the paper and the authors' code: the error is that of the layers' own outputs, summed over the layers that
-         share an input; the code compares outputs of attention and feed-forward as a whole. Strengths go up to 1, in
-         the code to 0.95. A channel without any input is left alone. In models without gates the second feed-forward
-         layer is left unscaled.
+Code     What the paper leaves open is as in the authors' code: s is divided so that its smallest and largest value are
+         inverse to each other; weights are cut group by group, and not those of queries and keys.
+Differs  from that code: the error is that of the layers' own outputs, summed over the layers that share an input; for
+         queries, keys and values, and for gate and up, the code compares outputs of attention and feed-forward as a
+         whole. Strengths go up to 1, in the code to 0.95. A channel without any input is left alone. In models without
+         gates the second feed-forward layer is left unscaled.
 """
 
 from collections.abc import Callable
@@ -84,9 +86,9 @@ def fit(W: Tensor, bits: int, group_size: int) -> Grid:
 
 
 def scaling(s_X: Tensor, alpha: float) -> Tensor:
-    """s (in,) of mean magnitudes s_X (in,): their power, with its smallest and largest value inverse to each other.
+    """s (in,) of mean magnitudes s_X (in,): their power [eq-scale], divided as in the authors' code.
 
-    Channels without any input keep 1.  [eq-scale]
+    The smallest and the largest value become inverse to each other. Channels without any input keep 1.
     """
     live = s_X > 0
     if not live.any():

@@ -15,9 +15,9 @@ PROTOCOLS = {
     "This shows both effects together; which of the two a number comes from it cannot show.",
     "adaptation": "A trained model is fitted to Python code, a kind of text new to it, within 120 steps. "
     "This shows how far few trained weights reach in so short a time, not where long training would end.",
-    "distillation": "Small students learn from the same teacher for 500 steps. "
+    "distillation": "Small students learn from the same teacher for 300 steps. "
     "This shows who learns faster at the start; differences after long training, or at scale, it cannot show.",
-    "small-training": "Small models of different design are trained from the start, alike, for 500 steps. "
+    "small-training": "Small models of different design are trained from the start, alike, for 300 steps. "
     "This shows that a design learns and what it costs in weights; how designs compare at scale it cannot show.",
     "rationales": "A small model learns to calculate from few examples, with and without an explanation of each. "
     "This shows whether explanations help; here a rule writes them and is never wrong, as no language model is.",

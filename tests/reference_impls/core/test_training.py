@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from reference_impls.core.training import batches, rate, train
+from reference_impls.core.training import batches, rate, train, train_on_text_first
 from reference_impls.core.transformer import Transformer, TransformerConfig
 
 SMALL = TransformerConfig(vocab=16, width=16, layers=1, heads=2, kv_heads=1, ffn=16, context=16)
@@ -90,6 +90,25 @@ def test_auxiliary_losses_are_minimized_but_not_reported():
     assert losses == [0, 0, 0]
     assert all(p.item() < b for p, b in zip(model[1].parameters(), before, strict=True))
     assert (model[0].weight.grad is None) or not model[0].weight.grad.any()
+
+
+@pytest.mark.parametrize(("share", "first", "then"), [(0.0, 0, 5), (0.4, 2, 3), (0.5, 2, 3), (1.0, 5, 0)])
+def test_a_share_of_the_steps_trains_on_text_and_the_rest_on_the_loss(share, first, then):
+    model, taken = Transformer(SMALL), []
+
+    def source():
+        for step in itertools.count():
+            taken.append(step)
+            yield torch.arange(4).repeat(1, 2)
+
+    own = []
+
+    def loss(student, ids):
+        own.append(len(taken))
+        return student.norm.weight.square().sum()
+
+    train_on_text_first(model, source(), steps=5, share=share, loss=loss, learning_rate=1e-3)
+    assert len(taken) == 5 and own == list(range(first + 1, 6)) and len(own) == then
 
 
 def test_refusals():
