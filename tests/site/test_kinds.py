@@ -37,6 +37,7 @@ def test_a_framework_chosen_leaves_what_it_supports_and_stands_in_the_address(ne
     assert {row.removeprefix("support-") for row in page.evaluate(SHOWN)} == {
         algorithm for algorithm, frameworks in support.items() if "vllm" in frameworks}
     again = new_page(where(page).split("/", 3)[3])
+    again.locator("[data-table-controls='#support-matrix'] [data-table-count]", has_text="of").wait_for()
     assert again.evaluate(SHOWN) == page.evaluate(SHOWN)
     page.locator("[data-table-controls='#support-matrix'] [data-table-reset]").click()
     assert len(page.evaluate(SHOWN)) == len(support)
