@@ -16,13 +16,10 @@ from reference_impls.core.storage import DenseWeight, SumWeight
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig
 from reference_impls.core.views import LinearView
+from tests.reference_impls.drawn import seeded
 
 SMALL = TransformerConfig(vocab=16, width=16, layers=2, heads=2, kv_heads=1, ffn=24, context=16)
 QUERY_VALUE = ("query", "value")
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def view(layer: nn.Module) -> LinearView:

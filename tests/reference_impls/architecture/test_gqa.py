@@ -11,12 +11,9 @@ from reference_impls.architecture.gqa import cache_bytes, gqa, mean_pool, to_gro
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Attention, Transformer, TransformerConfig, rotary_angles, rotate
+from tests.reference_impls.drawn import draw
 
 CONFIG = TransformerConfig(vocab=17, width=32, layers=2, heads=4, kv_heads=4, ffn=20, context=64)
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def filled(module: Attention) -> Attention:

@@ -20,13 +20,10 @@ from reference_impls.architecture.retnet import parallel_retention
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig, rotary_angles, rotate
+from tests.reference_impls.drawn import draw
 
 CONFIG = TransformerConfig(vocab=17, width=24, layers=2, heads=4, kv_heads=2, ffn=20, context=64)
 MAPS = ("elu", "relu", "quadratic")
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def problem(n: int, c: int = 4, m: int = 6) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from reference_impls.architecture.longformer import (
     banded_attention,
@@ -15,23 +15,13 @@ from reference_impls.architecture.longformer import (
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Attention, Transformer, TransformerConfig
+from tests.reference_impls.drawn import draw, filled, heads
 
 CONFIG = TransformerConfig(vocab=17, width=24, layers=2, heads=4, kv_heads=2, ffn=20, context=64)
 
 
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def heads(n: int) -> tuple[Tensor, Tensor, Tensor]:
-    return draw(0, 2, 4, n, 6), draw(1, 2, 4, n, 6), draw(2, 2, 4, n, 6)
-
-
 def layer(**options) -> nn.Module:
-    module = longformer(CONFIG, **options).double().requires_grad_(False)
-    for seed, parameter in enumerate(module.parameters()):
-        parameter.copy_(draw(seed, *parameter.shape) / 3)
-    return module
+    return filled(longformer(CONFIG, **options))
 
 
 @pytest.mark.parametrize("causal", [True, False])

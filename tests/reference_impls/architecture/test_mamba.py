@@ -11,12 +11,9 @@ from reference_impls.architecture.mamba import MambaBlock, discretize, mamba
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig
+from tests.reference_impls.drawn import draw
 
 CONFIG = TransformerConfig(vocab=17, width=20, layers=2, heads=2, kv_heads=1, ffn=20, context=64)
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def block(form: str = "recurrent", discretization: str = "zoh", state_size: int = 3) -> MambaBlock:

@@ -16,13 +16,10 @@ from reference_impls.architecture.retnet import (
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig, rotary_angles, rotate
+from tests.reference_impls.drawn import draw
 
 CONFIG = TransformerConfig(vocab=17, width=24, layers=2, heads=3, kv_heads=1, ffn=20, context=64)
 GAMMA = torch.tensor([31 / 32, 63 / 64, 127 / 128], dtype=torch.float64)
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def problem(n: int, e: int = 4, f: int = 6) -> tuple[Tensor, Tensor, Tensor]:

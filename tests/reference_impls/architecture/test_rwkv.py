@@ -10,13 +10,10 @@ from reference_impls.architecture.rwkv import ChannelMixing, TimeMixing, exponen
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig
+from tests.reference_impls.drawn import draw
 
 CONFIG = TransformerConfig(vocab=17, width=12, layers=3, heads=2, kv_heads=1, ffn=20, context=64)
 FORMS = ("recurrent", "parallel")
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def randomized(module: nn.Module) -> nn.Module:

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from reference_impls.core.generation import next_token, sample
+from tests.reference_impls.drawn import seeded
 
 
 class Table(nn.Module):
@@ -16,10 +17,6 @@ class Table(nn.Module):
 
     def forward(self, ids):
         return self.table[ids]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("temperature, weight", [(1.0, 0.0), (0.5, 0.0), (1.0, 0.3)])

@@ -5,10 +5,7 @@ import torch
 from torch import Tensor
 
 from reference_impls.core.recurrence import recurrence
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+from tests.reference_impls.drawn import draw
 
 
 def loop(a: Tensor, u: Tensor, h: Tensor) -> Tensor:

@@ -11,12 +11,9 @@ from reference_impls.core.rationales import Explained, answer_loss
 from reference_impls.core.training import train
 from reference_impls.core.transformer import Transformer, TransformerConfig
 from reference_impls.distillation.distilling_step_by_step import distilling_step_by_step
+from tests.reference_impls.drawn import seeded
 
 CONFIG = TransformerConfig(vocab=9, width=16, layers=1, heads=2, kv_heads=1, ffn=16, context=16)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def student() -> Transformer:

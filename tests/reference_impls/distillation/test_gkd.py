@@ -15,10 +15,7 @@ from reference_impls.core.training import train
 from reference_impls.distillation import gkd as module
 from reference_impls.distillation.gkd import generalized_jsd, gkd, kl_divergence, next_log_probabilities
 from reference_impls.distillation.knowledge_distillation import knowledge_distillation
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from tests.reference_impls.drawn import seeded
 
 
 class Table(nn.Module):

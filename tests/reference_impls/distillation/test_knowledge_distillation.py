@@ -14,12 +14,9 @@ from reference_impls.core.language import language_loss, logits
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig
 from reference_impls.distillation.knowledge_distillation import knowledge_distillation, soft_target_loss
+from tests.reference_impls.drawn import seeded
 
 SMALL = TransformerConfig(vocab=12, width=16, layers=1, heads=2, kv_heads=1, ffn=16, context=16)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 class Table(nn.Module):

@@ -15,12 +15,9 @@ from reference_impls.core.training import train
 from reference_impls.distillation import minillm as module
 from reference_impls.distillation.gkd import next_log_probabilities
 from reference_impls.distillation.minillm import minillm, surrogate
+from tests.reference_impls.drawn import seeded
 
 TOKENS, LENGTH = 3, 4
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 class Table(nn.Module):

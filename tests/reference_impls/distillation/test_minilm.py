@@ -12,22 +12,14 @@ from reference_impls.core.internals import Recorder
 from reference_impls.core.training import train
 from reference_impls.core.transformer import Transformer, TransformerConfig
 from reference_impls.distillation.minilm import minilm, relation_divergence, transfer_loss
+from tests.reference_impls.drawn import seeded, sharpened
 
 WIDE = TransformerConfig(vocab=12, width=32, layers=3, heads=2, kv_heads=1, ffn=24, context=16)
 SMALL = TransformerConfig(vocab=12, width=16, layers=2, heads=2, kv_heads=2, ffn=16, context=16)
 
 
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def model(config: TransformerConfig, seed: int) -> Transformer:
-    made = Transformer(config, generator=seeded(seed))
-    with torch.no_grad():
-        for p in made.parameters():
-            if p.ndim == 2:
-                p.mul_(12)  # large enough for attention that is far from uniform
-    return made
+    return sharpened(config, seed, 12)
 
 
 IDS = torch.randint(12, (2, 7), generator=seeded(0))

@@ -11,13 +11,10 @@ from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.model_view import ModelView
 from reference_impls.core.transformer import Transformer, TransformerConfig
 from reference_impls.dynamic.deebert import OffRamps, deebert, entropy, train_off_ramps, windows
+from tests.reference_impls.drawn import seeded
 
 CONFIG = TransformerConfig(vocab=31, width=16, layers=3, heads=2, kv_heads=1, ffn=24, context=32)
 IDS = torch.arange(60).view(3, 20) * 7 % 31
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def made(threshold: float, seed: int = 0) -> OffRamps:

@@ -12,12 +12,9 @@ from reference_impls.bench import assets
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.vision_transformer import LabelledImages, VisionConfig, VisionTransformer
 from reference_impls.dynamic.dynamicvit import DynamicViT, Predictor, dynamicvit, masked_attention
+from tests.reference_impls.drawn import seeded
 
 CONFIG = VisionConfig(image_size=8, patch_size=2, width=12, depth=4, heads=2, mlp_width=16, classes=5)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def draw(seed: int, *shape: int) -> Tensor:

@@ -11,12 +11,9 @@ from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.vision_transformer import VisionConfig, VisionTransformer
 from reference_impls.dynamic import tome as module
 from reference_impls.dynamic.tome import bipartite_soft_matching, counts, tome
+from tests.reference_impls.drawn import draw
 
 CONFIG = VisionConfig(image_size=8, patch_size=2, width=12, depth=3, heads=2, mlp_width=16, classes=5)
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def model() -> VisionTransformer:

@@ -10,12 +10,9 @@ from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.training import auxiliary_loss, batches, train
 from reference_impls.core.transformer import FeedForward, Transformer, TransformerConfig
 from reference_impls.experts.expert_choice import expert_choice
+from tests.reference_impls.drawn import draw
 
 CONFIG = TransformerConfig(vocab=17, width=12, layers=2, heads=2, kv_heads=1, ffn=10, context=32)
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def layer(seed: int = 0, **options) -> nn.Module:

@@ -11,13 +11,10 @@ from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.model_view import ModelView
 from reference_impls.core.transformer import Transformer, TransformerConfig
 from reference_impls.experts.moefication import Experts, balanced_clusters, moefication
+from tests.reference_impls.drawn import seeded
 
 CONFIG = TransformerConfig(vocab=31, width=16, layers=2, heads=2, kv_heads=1, ffn=24, context=32)
 IDS = torch.arange(40).view(2, 20) % 31
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def view(seed: int = 0) -> ModelView:

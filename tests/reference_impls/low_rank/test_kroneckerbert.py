@@ -19,10 +19,7 @@ from reference_impls.low_rank.kroneckerbert import (
     kroneckerbert,
     nearest_kronecker,
 )
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+from tests.reference_impls.drawn import draw
 
 
 def windows(seed: int = 0):

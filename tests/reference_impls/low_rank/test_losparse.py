@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
 
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.language import language_loss
@@ -13,10 +12,7 @@ from reference_impls.core.training import batches
 from reference_impls.low_rank import losparse as module
 from reference_impls.low_rank.losparse import LowRankPlusSparse, keep_rows, kept_share, losparse, prune
 from reference_impls.low_rank.truncated_svd import truncated_svd
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+from tests.reference_impls.drawn import draw
 
 
 def windows(seed: int = 0):

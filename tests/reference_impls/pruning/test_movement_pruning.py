@@ -11,29 +11,12 @@ from reference_impls.core.language import language_loss
 from reference_impls.core.model_view import ModelView
 from reference_impls.core.parametrize import parametrized
 from reference_impls.core.storage import SparseWeight
-from reference_impls.core.training import batches, train
-from reference_impls.core.transformer import Transformer, TransformerConfig
+from reference_impls.core.training import train
+from reference_impls.core.transformer import Transformer
 from reference_impls.core.views import LinearView
 from reference_impls.pruning.magnitude_pruning import magnitude_pruning
 from reference_impls.pruning.movement_pruning import Gate, movement_pruning, remaining
-
-SMALL = TransformerConfig(vocab=16, width=16, layers=1, heads=2, kv_heads=1, ffn=24, context=16)
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def source(seed=0):
-    """A cycle of 16 tokens in an order of its own."""
-    cycle = torch.randperm(16, generator=seeded(seed)).repeat(20)
-    return batches(cycle, batch=8, length=12, generator=seeded(seed + 7))
-
-
-def trained(steps=60):
-    model = Transformer(SMALL, generator=seeded(0))
-    train(model, source(0), steps=steps, learning_rate=1e-2)
-    return model
+from tests.reference_impls.drawn import SMALL, seeded, source, trained
 
 
 def gated(seed=0, rows=3, columns=5):
@@ -98,7 +81,7 @@ def test_schedule_is_the_cube_of_what_is_left(warmup, cooldown):
 
 
 def test_nothing_pruned_is_plain_training():
-    model = trained(5)
+    model = trained(steps=5)
     plain = copy.deepcopy(model)
     view = ModelView(model)
     movement_pruning(view, None, source(1), steps=6, sparsity=0.0)
@@ -111,7 +94,7 @@ def test_nothing_pruned_is_plain_training():
 @pytest.mark.parametrize("score", ["movement", "magnitude"])
 def test_run_equals_a_loop_by_hand(score):
     """The whole recipe once more: mask, step, mask, step; scores from gradients taken apart from the gates."""
-    model = trained(5)
+    model = trained(steps=5)
     twin, steps = copy.deepcopy(model).requires_grad_(True), 8
     view = ModelView(model)
     movement_pruning(view, None, source(1), steps=steps, sparsity=0.6, score=score, warmup=0.25, cooldown=0.25)

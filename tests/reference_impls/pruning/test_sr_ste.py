@@ -10,25 +10,17 @@ from reference_impls.bench.bench import stored_whole
 from reference_impls.core.contracts import contract_of, options_of
 from reference_impls.core.language import language_loss
 from reference_impls.core.storage import SemiSparseWeight
-from reference_impls.core.training import batches, train
+from reference_impls.core.training import train
 from reference_impls.core.transformer import Transformer, TransformerConfig
 from reference_impls.pruning.magnitude_pruning import magnitude_pruning
 from reference_impls.pruning.sr_ste import SparseLinear, SparseRefined, divergence, sr_ste
+from tests.reference_impls.drawn import seeded, source
 
 SMALL = TransformerConfig(vocab=16, width=16, layers=2, heads=2, kv_heads=1, ffn=24, context=16)
 
 
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
-
-
 def model(seed=0, **options):
     return Transformer(SMALL, stack=lambda config: sr_ste(config, **options), generator=seeded(seed))
-
-
-def source(seed=0):
-    cycle = torch.randperm(16, generator=seeded(seed)).repeat(20)
-    return batches(cycle, batch=8, length=12, generator=seeded(seed + 7))
 
 
 def layer(n=2, m=4, decay=0.3, seed=0):

@@ -10,12 +10,9 @@ from reference_impls.core.language import language_loss
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Blocks, Transformer, TransformerConfig
 from reference_impls.quantization.bitnet import BitLinear, bitnet
+from tests.reference_impls.drawn import seeded
 
 SMALL = TransformerConfig(vocab=16, width=16, layers=2, heads=2, kv_heads=1, ffn=24, context=16)
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def layer(bits=8, shift=0.3, inputs=12, outputs=10):

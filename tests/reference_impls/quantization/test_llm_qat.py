@@ -11,27 +11,13 @@ from reference_impls.core.fake_quantization import RoundedWeight, rounded_values
 from reference_impls.core.language import language_loss, logits
 from reference_impls.core.model_view import ModelView
 from reference_impls.core.parametrize import parametrized
-from reference_impls.core.training import batches, train
-from reference_impls.core.transformer import Transformer, TransformerConfig
+from reference_impls.core.training import train
+from reference_impls.core.transformer import Transformer
 from reference_impls.quantization.llm_qat import distillation_loss, draws, generate, is_cached, llm_qat
 from reference_impls.quantization.smoothquant import round_weight
+from tests.reference_impls.drawn import SMALL, cycle, seeded, trained
 
-SMALL = TransformerConfig(vocab=16, width=16, layers=1, heads=2, kv_heads=1, ffn=24, context=16)
 SHORT = {"sequences": 12, "length": 12, "batch_size": 8}
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def cycle(seed=0):
-    return torch.randperm(16, generator=seeded(seed)).repeat(20)
-
-
-def trained(seed=0, steps=60):
-    model = Transformer(SMALL, generator=seeded(seed))
-    train(model, batches(cycle(seed), batch=8, length=12, generator=seeded(seed + 7)), steps=steps, learning_rate=1e-2)
-    return model
 
 
 def test_first_tokens_are_the_likeliest_and_the_rest_is_drawn():

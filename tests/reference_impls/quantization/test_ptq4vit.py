@@ -19,13 +19,10 @@ from reference_impls.quantization.ptq4vit import (
     twin_softmax,
     uniform,
 )
+from tests.reference_impls.drawn import seeded
 
 SMALL = VisionConfig(image_size=4, patch_size=2, width=12, depth=1, heads=2, mlp_width=20, classes=4)
 FAST = {"images": 6, "candidates": 8, "rounds": 1}
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def model():

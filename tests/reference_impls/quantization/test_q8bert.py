@@ -11,30 +11,11 @@ from reference_impls.core.fake_quantization import RoundedWeight, rounded_values
 from reference_impls.core.language import language_loss
 from reference_impls.core.model_view import ModelView
 from reference_impls.core.parametrize import parametrized
-from reference_impls.core.training import batches, train
-from reference_impls.core.transformer import Transformer, TransformerConfig
+from reference_impls.core.training import train
+from reference_impls.core.transformer import Transformer
 from reference_impls.quantization.q8bert import InputRange, q8bert
 from reference_impls.quantization.smoothquant import round_weight
-
-SMALL = TransformerConfig(vocab=16, width=16, layers=1, heads=2, kv_heads=1, ffn=24, context=16)
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
-
-
-def cycle(seed=0):
-    return torch.randperm(16, generator=seeded(seed)).repeat(20)
-
-
-def source(seed=0):
-    return batches(cycle(seed), batch=8, length=12, generator=seeded(seed + 7))
-
-
-def trained(seed=0, steps=60):
-    model = Transformer(SMALL, generator=seeded(seed))
-    train(model, source(seed), steps=steps, learning_rate=1e-2)
-    return model
+from tests.reference_impls.drawn import SMALL, cycle, seeded, source, trained
 
 
 def test_stored_equals_fake_quantized_with_the_final_weights_and_ranges():

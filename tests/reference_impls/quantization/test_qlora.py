@@ -14,12 +14,9 @@ from reference_impls.core.storage import NormalFloatWeight
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig
 from reference_impls.quantization.qlora import merge, qlora, quantize_base
+from tests.reference_impls.drawn import seeded
 
 SMALL = TransformerConfig(vocab=16, width=16, layers=2, heads=2, kv_heads=1, ffn=24, context=16)
-
-
-def seeded(seed):
-    return torch.Generator().manual_seed(seed)
 
 
 def ids():

@@ -10,13 +10,10 @@ from reference_impls.core.language import language_loss
 from reference_impls.core.training import batches, train
 from reference_impls.core.transformer import Transformer, TransformerConfig
 from reference_impls.sharing.albert import albert
+from tests.reference_impls.drawn import seeded
 
 SMALL = TransformerConfig(vocab=40, width=16, layers=4, heads=4, kv_heads=2, ffn=24, context=16)
 SHARES = ("all", "attention", "feed-forward", "none")
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def model(seed: int = 0, config: TransformerConfig = SMALL, **options) -> Transformer:

@@ -16,12 +16,9 @@ from reference_impls.sharing.universal_transformer import (
     sinusoids,
     universal_transformer,
 )
+from tests.reference_impls.drawn import draw
 
 CONFIG = TransformerConfig(vocab=17, width=16, layers=4, heads=4, kv_heads=2, ffn=20, context=32)
-
-
-def draw(seed: int, *shape: int) -> Tensor:
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def stack(**options) -> UniversalBlocks:
