@@ -38,6 +38,13 @@ def value(facet: str, name: str) -> str:
     return f"vocabulary/#{facet}-{name}".replace("_", "-")
 
 
+def catalog(**chosen: str | list[str]) -> str:
+    """The catalog page with these values chosen, by facet: catalog(data="none", family=["pruning", "sharing"])."""
+    parts = [f"{facet}={quote(','.join([values] if isinstance(values, str) else values), safe='/,')}"
+             for facet, values in chosen.items()]
+    return "algorithms/" + ("?" + "&".join(parts) if parts else "")
+
+
 class Links:
     """Turns an address from the site's root ("algorithms/gptq/#code") into one relative to `page` ("families/x/")."""
 
@@ -45,11 +52,12 @@ class Links:
         self.page = page
 
     def __call__(self, target: str) -> str:
-        path, hash_mark, fragment = target.partition("#")
-        if path == self.page and hash_mark:
+        target, hash_mark, fragment = target.partition("#")
+        path, asked, query = target.partition("?")
+        if path == self.page and hash_mark and not asked:
             return "#" + quote(fragment)
         start = self.page if self.page.endswith("/") else posixpath.dirname(self.page)
         relative = posixpath.relpath("/" + path, "/" + start)
         if path.endswith("/") or not path:
             relative = relative.rstrip("/") + "/"
-        return quote(relative) + (hash_mark + quote(fragment) if hash_mark else "")
+        return quote(relative) + asked + query + (hash_mark + quote(fragment) if hash_mark else "")

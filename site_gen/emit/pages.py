@@ -31,6 +31,7 @@ from site_gen.emit.page import Page, markdown_escaped
 from site_gen.emit.prose import Prose, plain
 from site_gen.enrich import explained
 from site_gen.enrich.combined import BOUNDS, Pair
+from site_gen.enrich.facets import NAMES as FACT_NAMES
 from site_gen.enrich.site import Backlink, Entry, Site
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -46,13 +47,6 @@ PHRASES = {
 }
 STACKING = "tests/reference_impls/test_stacking.py"  # applies every stacks_with of the catalog
 _ORDERS = {"before": "after", "after": "before", "either": "either"}
-
-FACT_NAMES = {
-    "compresses": "Compresses", "stage": "Stage", "data": "Data", "training": "Training",
-    "uses_gradients": "Uses gradients", "structure": "Structure removed", "granularity": "Granularity",
-    "bits": "Bits", "needs_for_speed": "Needs for speed", "modality": "Modality", "model_kind": "Shown on",
-    "scale": "Scale", "cost": "Cost",
-}
 
 
 # Pages with a module of their own: each function gives file name -> Markdown.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog import model, release
-from site_gen.enrich import citations, code, combined, coverage, crosswalk, kinds, measured, together
+from site_gen.enrich import citations, code, combined, coverage, crosswalk, facets, kinds, measured, together
 from site_gen.enrich.literature import Literature, literature
 from site_gen.enrich.reported import Reported, reported_numbers
 from site_gen.enrich.terms import Terms, key_terms
@@ -153,6 +153,7 @@ class Site:
     kinds: kinds.Kinds  # frameworks, benchmarks, metrics and the matrix of support
     together: list[together.Section]
     combined: combined.Combined | None
+    facets: facets.Facets  # what the entries can be chosen by
     health: Health
     zoo: release.Zoo  # what the zoo says of itself where it is cited
 
@@ -182,11 +183,12 @@ def enrich(source: Source) -> Site:
     placed = {key: work.family for key, work in works.items() if work.family}
     graph = citations.build(list(works), cited, placed)
     pairs = combined.view(catalog)
+    surveys = _surveys(catalog, works, entries)
     return Site(
         catalog=catalog,
         entries=entries,
         families=_families(catalog, entries),
-        surveys=_surveys(catalog, works, entries),
+        surveys=surveys,
         crosswalk=crosswalk.build(catalog, entries, works),
         works=works,
         graph=graph,
@@ -198,6 +200,7 @@ def enrich(source: Source) -> Site:
         kinds=kinds.build(catalog, filings, entries),
         together=together.sections(entries.values()),
         combined=pairs,
+        facets=facets.build(catalog, entries, surveys),
         health=_health(catalog, entries, pairs),
         zoo=release.read(catalog.repository),
     )
