@@ -236,6 +236,7 @@ def _group(lines: list[Line], words: reported.Words) -> Group:
 def _apart(lines: list[Line], group_of: dict[int, Group], found: Reported) -> Iterable[Apart]:
     by_model: dict[Hashable, list[Line]] = defaultdict(list)
     methods: dict[Hashable, set[str]] = defaultdict(set)
+    cut = {line.number: parts(line, found) for line in lines}
     for line in lines:
         record = line.record
         by_model[record.metric, record.dataset, record.model].append(line)
@@ -246,7 +247,7 @@ def _apart(lines: list[Line], group_of: dict[int, Group], found: Reported) -> It
         record = line.record
         others = [o for o in by_model[record.metric, record.dataset, record.model] if o.record.method != record.method]
         if others:
-            ways = [(differences(line, other, found), other) for other in others]
+            ways = [(differing(cut[line.number], cut[other.number]), other) for other in others]
             differs, nearest = min(ways, key=lambda way: (len(way[0]), way[1].number))
             yield Apart(line, nearest, differs, "")
         elif len(methods[record.metric, record.dataset]) > 1:
@@ -258,28 +259,56 @@ def _apart(lines: list[Line], group_of: dict[int, Group], found: Reported) -> It
 
 def differences(line: Line, other: Line, found: Reported) -> list[tuple[str, str, str]]:
     """The parts of the protocol in which two numbers differ: what, here, there. Never empty for two that are apart."""
-    here, there = line.record, other.record
-    parts: list[tuple[str, str, str]] = []
-    if here.gathered or there.gathered:
-        parts.append(("protocol", *("collected from elsewhere" if one.gathered else "its own"
-                                    for one in (here, there))))
-    if here.unit != there.unit:
-        parts.append(("unit", here.unit or "none", there.unit or "none"))
-    apart = here.table != there.table
-    soft: list[tuple[str, str, str]] = []  # what parts only those that contradict, and those that tell nothing of it
-    mine, its = line.protocol, other.protocol
-    for name in dict.fromkeys([*mine, *its, *here.not_stated, *there.not_stated]):
+    return differing(parts(line, found), parts(other, found))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a number's protocol.
+
+    Two numbers agree in it if `tokens` have one in common, or if neither has any. Where one of the two has none, a
+    `soft` part keeps them apart only if no other part does.
+    """
+
+    label: str
+    shown: str
+    tokens: tuple[str, ...]
+    soft: bool = False
+
+
+def parts(line: Line, found: Reported) -> list[Part]:
+    """The protocol of a number, cut so that it can be held against any other's without further rules."""
+    record = line.record
+    table = "table {} {}".format(*record.table)
+    own = f"gathered {line.number}" if record.gathered else "own"  # what was gathered agrees with nothing, not its like
+    cut = [Part("protocol", "collected from elsewhere" if record.gathered else "its own", (own,)),
+           Part("unit", record.unit or "none", (record.unit or "none",))]
+    for name in dict.fromkeys([*line.protocol, *record.not_stated]):
         part = found.words.settings[name].part if found.words else ""
-        values = [_told(setting, record, name) for setting, record in ((mine, here), (its, there))]
-        if part in (*HARD, "calibration") and (values[0] != values[1] or (values[0] == UNTOLD and apart)):
-            (soft if part == "calibration" and NONE in values else parts).append((found.label(name), *values))
-    given = [f"{one.baseline:g}" + (f" ({one.baseline_is})" if one.baseline_is else "")
-             if one.baseline is not None else UNTOLD for one in (here, there)]
-    if given[0] != given[1]:
-        (soft if UNTOLD in given else parts).append(("uncompressed model", *given))
-    if apart and not (here.protocol and here.protocol == there.protocol):
-        parts.append(("source", _where(here), _where(there)))
-    return parts or soft
+        if part in (*HARD, "calibration"):
+            value = _told(line.protocol, record, name)
+            told = name in line.protocol  # what a table does not tell is the same within that table only
+            cut.append(Part(found.label(name), value, (f"= {value}" if told else table,), part == "calibration"))
+    given = f"{record.baseline:g}" if record.baseline is not None else UNTOLD
+    given += f" ({record.baseline_is})" if record.baseline is not None and record.baseline_is else ""
+    cut.append(Part("uncompressed model", given, () if record.baseline is None else (given,), True))
+    scope = (f"protocol {record.protocol}",) if record.protocol else ()
+    cut.append(Part("source", f"{record.source.stem}, {record.place}", (table, *scope)))
+    return cut
+
+
+def differing(here: list[Part], there: list[Part]) -> list[tuple[str, str, str]]:
+    """The parts in which two numbers differ: what, here, there. The comparison in the browser does the same."""
+    mine, its = ({part.label: part for part in one} for one in (here, there))
+    hard, soft = [], []
+    for label in dict.fromkeys([*mine, *its]):
+        known = mine.get(label) or its[label]
+        one, other = (side.get(label) or Part(label, NONE, (), known.soft) for side in (mine, its))
+        if set(one.tokens) & set(other.tokens) or not (one.tokens or other.tokens):
+            continue
+        weak = known.soft and not (one.tokens and other.tokens)
+        (soft if weak else hard).append((label, one.shown, other.shown))
+    return hard or soft
 
 
 def _told(setting: dict[str, Any], record: Record, name: str) -> str:
@@ -287,10 +316,6 @@ def _told(setting: dict[str, Any], record: Record, name: str) -> str:
         value = setting[name]
         return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
     return UNTOLD if name in record.not_stated else NONE
-
-
-def _where(record: Record) -> str:
-    return f"{record.source.stem}, {record.place}"
 
 
 # --- by method ---------------------------------------------------------------------------------------------------
