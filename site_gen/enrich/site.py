@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from catalog import model, release
-from site_gen.enrich import citations, code, combined, coverage, crosswalk, facets, kinds, measured, together
+from site_gen.enrich import citations, code, combined, compare, coverage, crosswalk, facets, kinds, measured, together
 from site_gen.enrich.literature import Literature, literature
 from site_gen.enrich.reported import Reported, reported_numbers
 from site_gen.enrich.terms import Terms, key_terms
@@ -168,6 +169,12 @@ class Site:
     @property
     def metrics(self) -> dict[str, kinds.MetricView]:
         return self.kinds.metrics
+
+    @cached_property
+    def comparisons(self) -> compare.Comparisons:
+        """Which entries belong side by side."""
+        return compare.build(self.entries, self.terms, self.together, self.reported,
+                             self.combined.pairs if self.combined else ())
 
     def family_of(self, entry: Entry) -> FamilyView:
         return self.families[entry.algorithm.home]
