@@ -18,7 +18,7 @@ import yaml
 
 from catalog import CatalogError, Problem, kinds
 from site_gen import frontend_build
-from site_gen.emit import data, entries_file, icons, machine
+from site_gen.emit import compare_files, data, entries_file, icons, machine
 from site_gen.emit.formulas import FormulaError, Formulas
 from site_gen.emit.pages import Pages, Settings
 from site_gen.emit.writer import Writer
@@ -91,6 +91,7 @@ def write_docs(site: Site, root: Path, work: Path, report: Report) -> dict[str, 
     formulas = Formulas(work / "cache" / "formulas.json")
     pages = Pages(site, formulas, settings(ROOT / "mkdocs.yml"), root)
     texts = pages.all()
+    compared = compare_files.files(pages)
     problems = [
         Problem(file, 1, "", "a reference that leads nowhere", value=name,
                 expected="an equation of this entry, [eq-...], or a key of references.bib, [@key]")
@@ -107,6 +108,8 @@ def write_docs(site: Site, root: Path, work: Path, report: Report) -> dict[str, 
     writer = Writer(work / "docs")
     for path, text in texts.items():
         writer.write(path, rendered.fill(text))
+    for path, text in compared.items():
+        writer.write(path, rendered.fill_json(text))
     copied, beside = machine.files(site)
     for path, text in copied.items():
         writer.write(path, text)

@@ -80,6 +80,10 @@ class Rendered:
     def fill(self, text: str) -> str:
         return self._pattern.sub(lambda match: self._pieces[int(match[1])], text)
 
+    def fill_json(self, text: str) -> str:
+        """The same in JSON whose strings hold the marks."""
+        return self._pattern.sub(lambda match: json.dumps(self._pieces[int(match[1])], ensure_ascii=False)[1:-1], text)
+
 
 def _key(tex: str, display: bool) -> str:
     return ("display " if display else "inline ") + tex

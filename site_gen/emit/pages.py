@@ -14,6 +14,8 @@ from markupsafe import Markup
 from catalog import citing
 from site_gen.emit import citation as citations
 from site_gen.emit import (
+    compare_files,
+    compare_pages,
     graph_files,
     graph_page,
     highlight,
@@ -52,7 +54,7 @@ _ORDERS = {"before": "after", "after": "before", "either": "either"}
 # Pages with a module of their own: each function gives file name -> Markdown.
 FURTHER: list[Callable[[Pages], dict[str, str]]] = [
     works_pages.pages, trends_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages,
-    kind_pages.pages,
+    kind_pages.pages, compare_pages.pages,
 ]  # fmt: skip
 
 
@@ -150,13 +152,14 @@ class Pages:
         return self.render(
             "algorithm.md.jinja", address, algorithm.name, front=front, entry=entry, family=family,
             group=family.family.groups[algorithm.family.partition("/")[2]],
-            facts=self._facts(entry), relations=self._relations(entry),
+            facts=self.facts(entry), relations=self.relations(entry),
             backlinks=[self._backlink(link) for link in entry.backlinks],
             citation=citation, machine_forms=forms,
             listing=highlight.listing(entry.code.file.text, set(algorithm.equations)),
             cited_by={"count": place.cited_by if place else 0}, model_says=explained.model,
             edit_url=self.settings.edit(algorithm.file), entry_citation=citations.entry_box(site, entry),
             changed=site.zoo.changes.get(algorithm.file, ""),
+            partners=compare_files.partners(site, entry.id), compare_address=compare_files.address,
         )
 
     def _family(self, name: str) -> str:
@@ -263,7 +266,7 @@ class Pages:
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
-    def _facts(self, entry: Entry) -> list[dict[str, Any]]:
+    def facts(self, entry: Entry) -> list[dict[str, Any]]:
         """The rows of the facts' table. Values of the vocabulary carry their meaning and a link to it."""
         vocabulary = self.site.catalog.vocabulary
         rows = []
@@ -287,13 +290,14 @@ class Pages:
                     for item in (value if isinstance(value, list) else [value])
                 ]
             rows.append({
-                "name": fact_name(name), "terms": values,
+                "id": name, "name": fact_name(name), "terms": values,
                 "meaning": facet.meaning if facet else field.description or "",
                 "link": f"vocabulary/#{name.replace('_', '-')}" if facet else "vocabulary/",
             })
         return rows
 
-    def _relations(self, entry: Entry) -> list[dict[str, Any]]:
+    def relations(self, entry: Entry) -> list[dict[str, Any]]:
+        """What an entry declares of other methods, in words, with how it was checked."""
         return [
             {"phrase": PHRASES[relation.type][0], "target": relation.target, "reason": relation.reason,
              "extra": _extra(relation, relation.type, False), **self._checked(entry.id, relation.target, relation)}
