@@ -39,6 +39,7 @@ class Page:
     citation_forms = citation.FORMS
     few_digits = staticmethod(numbers.number)
     signed = staticmethod(numbers.signed)
+    plot_sample = staticmethod(plots.sample)
 
     def __init__(self, address: str, site: Site, prose: Prose, formulas: Formulas, entry: Entry | None = None):
         self.address = address
@@ -175,6 +176,9 @@ class Page:
         return plots.curve(
             curve, f"{name}: {curve.metric.label} over {curve.option}", other.name if other else curve.baseline_id
         )
+    def plot_series(self, curve: Curve, name: str) -> list[tuple[str, str]]:
+        return plots.series(curve, name, self.entry_name(curve.baseline_id))
+
 
     def coins(self, work: Any) -> Markup:
         """A work as a COinS span, which reference managers read from lists."""

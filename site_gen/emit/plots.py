@@ -1,4 +1,8 @@
-"""A curve with its spread as a small SVG, drawn from numbers alone; colours come from the page's style sheet."""
+"""A curve with its spread as a small SVG, drawn from numbers alone; colours come from the page's style sheet.
+
+Complete by itself. What a script needs to read values out and to hide series is in it: a <title> for each mark and each
+level, `data-area`, `data-series`; see frontend/src/plots.ts.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,18 @@ from site_gen.enrich.site import Site
 WIDTH, HEIGHT = 640, 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 118, 22, 52
 TICKS = (1, 2, 2.5, 5)
+
+
+def series(data: Curve, name: str, baseline_name: str = "") -> list[tuple[str, str]]:
+    """(kind, name) of what a curve's drawing shows; `name` is that of the entry."""
+    return [("curve", name), *((kind, text) for kind, text, _ in _levels(data, baseline_name))]
+
+
+def sample(kind: str) -> Markup:
+    """How a series looks, for a legend."""
+    dot = '<circle class="point" cx="14" cy="8" r="4"/>' if kind == "curve" else ""
+    return Markup(f'<svg class="zoo-plot zoo-sample" viewBox="0 0 28 16" aria-hidden="true">'
+                  f'<path class="{kind}" d="M1 8H27"/>{dot}</svg>')
 
 
 def curve(data: Curve, title: str, baseline_name: str = "") -> Markup:
@@ -39,9 +55,14 @@ def curve(data: Curve, title: str, baseline_name: str = "") -> Markup:
         share = (value - x_low) / (x_high - x_low) if x_high > x_low else 0.5
         return LEFT + margin + share * (WIDTH - LEFT - RIGHT - 2 * margin)
 
+    levels = _levels(data, baseline_name)
+    told = "; ".join([f"{point.label}: {_told(point.spread)}" for point in data.points]
+                     + [f"{text}: {_told(level)}" for _, text, level in levels])
     parts = [
-        f'<svg class="zoo-plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
+        f'<svg class="zoo-plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" data-read="x" '
+        f'data-area="{LEFT} {TOP} {WIDTH - RIGHT} {HEIGHT - BOTTOM}">',
         f"<title>{escape(title)}</title>",
+        f"<desc>{escape(data.option)} {escape(told)}</desc>",
     ]
     for tick in ticks:
         at = y(tick)
@@ -60,29 +81,27 @@ def curve(data: Curve, title: str, baseline_name: str = "") -> Markup:
     parts.append(
         f'<text class="axis" x="{middle}" y="{HEIGHT - 10}" text-anchor="middle">{escape(data.option)}</text>'
     )
-    levels: list[tuple[str, str, Spread]] = []
-    if data.dense:
-        levels.append(("dense", "uncompressed", data.dense))
-    if data.baseline:
-        levels.append(("baseline", shortened(baseline_name or data.baseline_id), data.baseline))
     placed: list[float] = []
-    for name, text, level in levels:
+    for kind, text, level in levels:
         height = y(level.median)
-        parts.append(f'<line class="{name}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{height:.1f}" y2="{height:.1f}"/>')
         at = height + 4
         while any(abs(at - other) < 13 for other in placed):
             at -= 13
         placed.append(at)
-        parts.append(f'<text class="{name}" x="{WIDTH - RIGHT + 6}" y="{at:.1f}">{escape(text)}</text>')
+        parts.append(
+            f'<g data-series="{kind}" data-level=""><title>{escape(f"{text}: {_told(level)}")}</title>'
+            f'<path class="{kind}" d="M{LEFT} {height:.1f}H{WIDTH - RIGHT}"/>'
+            f'<text class="{kind}" x="{WIDTH - RIGHT + 6}" y="{at:.1f}">{escape(shortened(text))}</text></g>'
+        )
     path = " ".join(
         f"{'M' if i == 0 else 'L'}{x(point.x):.1f} {y(point.spread.median):.1f}" for i, point in enumerate(data.points)
     )
-    parts.append(f'<path class="curve" d="{path}"/>')
+    parts.append(f'<g data-series="curve"><path class="curve" d="{path}"/>')
     for point in data.points:
         at, top, bottom = x(point.x), y(point.spread.high), y(point.spread.low)
-        note = f"{data.option} {point.label}: {number(point.spread.median)}"
+        note = f"{data.option} {point.label}{', the setting of the table' if point.declared else ''}\n"
+        note += f"{data.metric.label}: {_told(point.spread)}"
         if point.spread.high > point.spread.low:
-            note += f" ({number(point.spread.low)} to {number(point.spread.high)})"
             parts.append(
                 f'<path class="spread" d="M{at:.1f} {top:.1f}V{bottom:.1f}M{at - 5:.1f} {top:.1f}h10'
                 f'M{at - 5:.1f} {bottom:.1f}h10"/>'
@@ -90,10 +109,33 @@ def curve(data: Curve, title: str, baseline_name: str = "") -> Markup:
         kind, radius = ("point declared", 5.5) if point.declared else ("point", 4)
         parts.append(
             f'<circle class="{kind}" cx="{at:.1f}" cy="{y(point.spread.median):.1f}" r="{radius}">'
-            f"<title>{escape(note)}</title></circle>"
+            f"<title>{titled(note)}</title></circle>"
         )
+    parts.append("</g>")
     parts.append("</svg>")
     return Markup("".join(parts))
+
+
+def titled(note: str) -> str:
+    """The text of a <title>; its lines stay apart, but on one line of the page, as Markdown needs it."""
+    return escape(note).replace("\n", "&#10;")
+
+
+def _levels(data: Curve, baseline_name: str) -> list[tuple[str, str, Spread]]:
+    """(kind, name, value) of what the curve is compared with."""
+    found: list[tuple[str, str, Spread]] = []
+    if data.dense:
+        found.append(("dense", "uncompressed", data.dense))
+    if data.baseline:
+        found.append(("baseline", baseline_name or data.baseline_id, data.baseline))
+    return found
+
+
+def _told(spread: Spread) -> str:
+    """The median, and the range over the seeds where there is one."""
+    if spread.high > spread.low:
+        return f"{number(spread.median)} ({number(spread.low)} to {number(spread.high)} over the seeds)"
+    return number(spread.median)
 
 
 def shortened(text: str, most: int = 16) -> str:

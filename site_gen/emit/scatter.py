@@ -12,6 +12,7 @@ from html import escape
 from markupsafe import Markup
 
 from site_gen.emit.numbers import number
+from site_gen.emit.plots import titled
 from site_gen.enrich.together import Axis, Dot, Plot
 
 WIDTH, HEIGHT = 760, 440
@@ -75,7 +76,7 @@ def beyond(plot: Plot) -> int:
 def _scatter(plot: Plot, title: str) -> str:
     x = _Scale([dot.x for dot in plot.dots], plot.x, LEFT + 14, WIDTH - RIGHT - 14)
     y = _Scale([dot.y.median for dot in plot.dots], plot.y, HEIGHT - BOTTOM - 10, TOP + 12, limit(plot))
-    parts = [opened(HEIGHT, title)]
+    parts = [opened(HEIGHT, title, area=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM))]
     for tick in y.ticks(26):
         parts.append(f'<path class="grid" d="M{LEFT} {y(tick):.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{number(tick)}</text>')
@@ -114,7 +115,7 @@ def _strip(plot: Plot, title: str) -> str:
     top = TOP // 3
     height = top + LINE * len(ordered) + BOTTOM
     y = _Scale([dot.y.median for dot in plot.dots], plot.y, RIGHT + 14, WIDTH - RIGHT - 14, limit(plot))
-    parts = [opened(height, title)]
+    parts = [opened(height, title, area=(RIGHT, top, WIDTH - RIGHT, height - BOTTOM))]
     for tick in y.ticks(52):
         parts.append(f'<path class="grid" d="M{y(tick):.1f} {top}V{height - BOTTOM}"/>')
         parts.append(f'<text x="{y(tick):.1f}" y="{height - BOTTOM + 18}" text-anchor="middle">{number(tick)}</text>')
@@ -131,10 +132,15 @@ def _strip(plot: Plot, title: str) -> str:
     return "".join([*parts, "</svg>"])
 
 
-def opened(height: int, title: str, kind: str = "zoo-scatter") -> str:
-    """The beginning of a drawing of this width; `kind` is its class in the style sheet."""
+def opened(
+    height: int, title: str, kind: str = "zoo-scatter", area: tuple[float, float, float, float] | None = None
+) -> str:
+    """The beginning of a drawing of this width. `kind`: its class in the style sheet; `area`: left, top, right, bottom
+    of where a cross through a mark reaches.
+    """
+    reach = f' data-area="{area[0]} {area[1]} {area[2]} {area[3]}"' if area else ""
     return (f'<svg class="zoo-plot {kind}" viewBox="0 0 {WIDTH} {height}" role="img" '
-            f'aria-label="{escape(title)}">')
+            f'aria-label="{escape(title)}"{reach}>')
 
 
 def _title(axis: Axis) -> str:
@@ -148,19 +154,20 @@ def _mark(dot: Dot, left: float, top: float, plot: Plot, outside: bool, spread: 
     kinds = ["dot", dot.row.role] + (["front-dot"] if dot.on_front else []) + (["stale"] if dot.stale else [])
     family = f' data-family="{dot.family}"' if dot.family else ""
     chosen = f' data-families="{" ".join(dot.families)}"' if dot.families else ""
-    note = f"{dot.name}: {plot.x.label} {number(dot.x)}, {plot.y.label} {number(dot.y.median)}"
+    note = f"{dot.name}\n{plot.y.label}: {number(dot.y.median)}"
     if dot.y.high > dot.y.low:
-        note += f" ({number(dot.y.low)} to {number(dot.y.high)})"
+        note += f" ({number(dot.y.low)} to {number(dot.y.high)} over the seeds)"
+    note += f"\n{plot.x.label}: {number(dot.x)}"
     if dot.row.options:
-        note += "; " + ", ".join(f"{key}={value}" for key, value in dot.row.options.items())
+        note += "\n" + ", ".join(f"{key}={value}" for key, value in dot.row.options.items())
     if dot.stale:
-        note += "; stale"
+        note += "\nstale: the code has changed since"
     arrow = ""
     if outside:
         arrow = f'<path class="beyond" d="{"M9 -3l5 3l-5 3" if plot.strip else "M-3 -9l3 -5l3 5"}"/>'
     path = SHAPES.get(dot.family or "", OTHER) if dot.row.role != "dense" else OTHER
     return (f'<g class="{" ".join(kinds)}"{family}{chosen} transform="translate({left:.1f} {top:.1f})">{spread}'
-            f'<path class="shape" d="{path}"/>{arrow}<title>{escape(note)}</title></g>')
+            f'<path class="shape" d="{path}"/>{arrow}<title>{titled(note)}</title></g>')
 
 
 def _labels(named: list[tuple[Dot, tuple[float, float]]], places: Iterable[tuple[float, float]]) -> list[str]:

@@ -224,7 +224,7 @@ def test_drawing_places_runs_on_its_axes():
     (plot,) = sections(entries)[0].plots
     svg = str(scatter.draw(plot, 'A "title" & more'))
     places = {name: (float(x), float(y)) for x, y, name in re.findall(
-        r'transform="translate\(([\d.]+) ([\d.]+)\)">.*?<title>([^:]+):', svg)}
+        r'transform="translate\(([\d.]+) ([\d.]+)\)">.*?<title>(.+?)&#10;', svg)}
     assert set(places) == {"AA", "AA, k 1", "AA, k 2", "uncompressed"}
     (x2, y2), (x4, y4), (x8, y8), (x16, y16) = (places[name] for name in ("AA", "AA, k 1", "AA, k 2", "uncompressed"))
     assert x4 - x2 == pytest.approx(x8 - x4, abs=0.2) == pytest.approx(x16 - x8, abs=0.2)  # logarithmic

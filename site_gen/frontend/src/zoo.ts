@@ -60,6 +60,13 @@ startCopying();
 startFilters();
 startFamilies();
 
+const list = document.querySelector<HTMLElement>("[data-list]");
+if (list) {
+  void import("./catalog").then(({ startCatalog }) => startCatalog(list, base));
+}
+if (document.querySelector(".zoo-plot-box, .zoo-heat")) {
+  void import("./plots").then(({ startPlots }) => startPlots());
+}
 if (document.querySelector("table[data-table]")) {
   void import("./tables").then(({ startTables }) => startTables());
 }
