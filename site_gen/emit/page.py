@@ -172,13 +172,12 @@ class Page:
         return entry.name if entry else identifier
 
     def plot(self, curve: Curve, name: str) -> Markup:
-        other = self.site.entries.get(curve.baseline_id)
         return plots.curve(
-            curve, f"{name}: {curve.metric.label} over {curve.option}", other.name if other else curve.baseline_id
+            curve, f"{name}: {curve.metric.label} over {curve.option}", self.entry_name(curve.baseline_id)
         )
+
     def plot_series(self, curve: Curve, name: str) -> list[tuple[str, str]]:
         return plots.series(curve, name, self.entry_name(curve.baseline_id))
-
 
     def coins(self, work: Any) -> Markup:
         """A work as a COinS span, which reference managers read from lists."""
