@@ -73,6 +73,10 @@ if (document.querySelector("table[data-table]")) {
 if (document.querySelector("[data-cite]")) {
   void import("./cite").then(({ startCiting }) => startCiting(base));
 }
+const comparison = document.getElementById("zoo-compare");
+if (comparison) {
+  void import("./compare").then(({ startCompare }) => startCompare(base, comparison));
+}
 const graph = document.getElementById("zoo-graph");
 if (graph) {
   void import("./graph").then(({ startGraph }) => startGraph(graph, (file) => new Searcher(file)));
