@@ -159,7 +159,7 @@ class Pages:
             cited_by={"count": place.cited_by if place else 0}, model_says=explained.model,
             edit_url=self.settings.edit(algorithm.file), entry_citation=citations.entry_box(site, entry),
             changed=site.zoo.changes.get(algorithm.file, ""),
-            partners=compare_files.partners(site, entry.id), compare_address=compare_files.address,
+            partners=compare_files.partners(site, entry.id),
         )
 
     def _family(self, name: str) -> str:
