@@ -6,6 +6,7 @@ import ast
 import math
 import operator
 from collections.abc import Callable, Mapping
+from typing import Any
 
 _BINARY: dict[type, Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -17,8 +18,10 @@ _BINARY: dict[type, Callable[[float, float], float]] = {
 }
 _UNARY: dict[type, Callable[[float], float]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _CALLS: dict[str, Callable[..., float]] = {
-    "ceil": math.ceil, "floor": math.floor, "log2": math.log2, "max": max, "min": min,
+    "ceil": math.ceil, "exp2": math.exp2, "floor": math.floor, "log2": math.log2, "max": max, "min": min,
 }  # fmt: skip
+_SIGNS: dict[type, str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%"}
+Tree = int | float | str | list[Any]
 GRAMMAR = f"numbers, names, + - * / // % ( ) and {', '.join(sorted(_CALLS))}"
 
 
@@ -53,6 +56,13 @@ class Formula:
             raise ValueError(f"{self.text!r} has no finite value")
         return result
 
+    def tree(self) -> Tree:
+        """The formula for readers without a parser: a number, a name, or [operation, operands ...].
+
+        Operations: + - * / // % neg, and the functions by name.
+        """
+        return _tree(self._tree)
+
     def _check(self, node: ast.expr) -> None:
         match node:
             case ast.Constant(value=int() | float()) if not isinstance(node.value, bool):
@@ -83,3 +93,18 @@ class Formula:
             case ast.Call():
                 return _CALLS[node.func.id](*(self._value(argument, values) for argument in node.args))
         raise AssertionError(ast.dump(node))
+
+
+def _tree(node: ast.expr) -> Tree:
+    match node:
+        case ast.Constant():
+            return node.value
+        case ast.Name():
+            return node.id
+        case ast.BinOp():
+            return [_SIGNS[type(node.op)], _tree(node.left), _tree(node.right)]
+        case ast.UnaryOp():
+            return _tree(node.operand) if isinstance(node.op, ast.UAdd) else ["neg", _tree(node.operand)]
+        case ast.Call():
+            return [node.func.id, *(_tree(argument) for argument in node.args)]
+    raise AssertionError(ast.dump(node))

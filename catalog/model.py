@@ -119,6 +119,8 @@ FORMS: dict[str, str] = {
     r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$": "a day, year-month-day, such as 2026-11-21",
     r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$": "owner/name of a public repository",
     r"^[a-z][a-z0-9_]*[a-z0-9]$": "the name of a metric, as in catalog/measurements",
+    r"^[0-9a-f]{7,40}$": "a commit, 7 to 40 digits and letters a to f",
+    r"^[a-z0-9]+([.-][a-z0-9]+)*$": "an id: small letters and digits, words joined by hyphens or dots",
     r"^[a-z0-9_/.-]+\.py(::\w+)*$": "a path under tests/, such as tests/reference_impls/quantization/test_gptq.py",
 }
 
@@ -185,10 +187,49 @@ class Facts(Strict):
     cost: Cost | None = Field(None, description="What compressing costs.")
 
 
-class StorageFormula(Strict):
-    """How many bits a weight takes, as a formula that a test compares with the bytes really stored."""
+class StorageVariant(Strict):
+    """The same method under options that change what is stored, such as a pattern that hardware knows."""
 
-    bits_per_weight: Text = Field(description="Arithmetic over the option names, `rows` and `columns` of a layer.")
+    options: dict[OptionName, OptionValue] = Field(min_length=1, description="Options of the function in `code`.")
+    bits_per_weight: Text = Field(description="Bits of a weight under these options; a formula as without them.")
+    needs_for_speed: Annotated[str, Term("needs_for_speed")] | None = Field(
+        None, description="What makes this variant faster, where it is another need than that of the entry."
+    )
+
+
+class StorageFormula(Strict):
+    """What of a model the method leaves to be kept in memory, as formulas that tests compare with the bytes stored.
+
+    Names in formulas: the options; of the model hidden, layers, heads, kv_heads, head_dim, intermediate; of a weight
+    matrix rows, columns, and 1 or 0 for attention, query, key, value; of the cache tokens.
+    """
+
+    bits_per_weight: Text | None = Field(None, description="Bits of a weight of the linear layers in the blocks.")
+    cache_bits: Text | None = Field(
+        None, description="Bits that a layer keeps of a sequence of `tokens` tokens while generating, if not all."
+    )
+    score_values: Text | None = Field(
+        None, description="Attention scores of a layer that exist at once for a sequence of `tokens` tokens."
+    )
+    settings: dict[OptionName, Annotated[list[OptionValue], Field(min_length=1)]] = Field(
+        default_factory=dict, description="Options with the values to choose from; without it the sweep."
+    )
+    variants: list[StorageVariant] = Field(default_factory=list, description="Options that change what is stored.")
+    unchanged: Text | None = Field(None, description="Why nothing of the model is stored in less.")
+    own_size: Text | None = Field(None, description="Why the size of the weights does not follow from the model's.")
+    note: Text | None = Field(None, description="What the formulas leave out.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> StorageFormula:
+        said = [self.bits_per_weight, self.unchanged, self.own_size]
+        if sum(one is not None for one in said) > 1:
+            raise fault("more than one of `bits_per_weight`, `unchanged` and `own_size`", "one of them")
+        if not any(one is not None for one in (*said, self.cache_bits, self.score_values)):
+            raise fault("nothing is said of what is stored", "a formula, `unchanged` or `own_size`",
+                        key="bits_per_weight")
+        if self.bits_per_weight is None and self.variants:
+            raise fault("variants of a formula that is not there", "`bits_per_weight`", key="variants")
+        return self
 
 
 class RelationBase(Strict):
@@ -345,7 +386,7 @@ class Algorithm(Strict):
     summary: Text = Field(description="What it does, in at most 60 words that stand alone.")
     plain: Text = Field(description="The same for a reader from another field, without jargon.")
     facts: Facts = Field(description="What a reader filters by.")
-    storage: StorageFormula | None = Field(None, description="How many bits a weight takes.")
+    storage: StorageFormula | None = Field(None, description="What of a model is kept in memory, as formulas.")
     idea: Text = Field(description="The idea; Markdown with $math$, [eq-label] and [@key].")
     equations: dict[Label, Text] = Field(
         default_factory=dict, description="Label to LaTeX. Each label stands again as [eq-label] in the code."

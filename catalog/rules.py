@@ -10,10 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from catalog import kind_rules, survey_rules
+from catalog import kind_rules, shapes, storage, survey_rules
 from catalog.bibliography import Work
 from catalog.code import LABEL, CodeError, fits
-from catalog.formula import Formula
 from catalog.loading import ALGORITHMS, Catalog
 from catalog.model import Algorithm, CitationList
 from catalog.problems import Problem, listed, nearest, shown
@@ -379,40 +378,6 @@ def _options(catalog: Catalog, entry: Algorithm, path: KeyPath, options: dict[st
                                   nearest=nearest(value, choices) if choices else None)
 
 
-def storage_formula(catalog: Catalog) -> Iterator[Problem]:
-    """The storage formula is arithmetic over the options and `rows` and `columns`, and has a value."""
-    for entry in catalog.algorithms.values():
-        if entry.storage is None:
-            continue
-        path, text = ("storage", "bits_per_weight"), entry.storage.bits_per_weight
-        try:
-            formula = Formula(text)
-        except ValueError as error:
-            yield catalog.problem(entry.file, path, str(error), value=shown(text), expected="a formula")
-            continue
-        try:
-            parameters = catalog.source.function(entry.reference.code).options
-        except CodeError:
-            continue
-        known = {"rows", "columns", *parameters}
-        for name in sorted(formula.names - known):
-            yield catalog.problem(entry.file, path, "an unknown name in the formula", value=shown(name),
-                                  expected=listed(sorted(known)), nearest=nearest(name, known))
-        settings = entry.reference.options
-        sound = all(name in parameters and fits(value, parameters[name]) for name, value in settings.items())
-        if formula.names <= known and sound:  # else `code_resolves` has said what is wrong
-            values = {name: parameter.default for name, parameter in parameters.items()}
-            values |= {"rows": 256, "columns": 256} | settings
-            try:
-                bits = formula(values)
-            except ValueError as error:
-                yield catalog.problem(entry.file, path, str(error), expected="a number for the declared options")
-                continue
-            if not 0 < bits <= 64:
-                yield catalog.problem(entry.file, path, "not a plausible number of bits", value=f"{bits:g}",
-                                      expected="above 0 and at most 64 for the declared options")
-
-
 def tests_exist(catalog: Catalog) -> Iterator[Problem]:
     """Every test that an entry names is there."""
     for entry in catalog.algorithms.values():
@@ -568,7 +533,8 @@ RULES: tuple[Rule, ...] = (
     facts_agree,
     code_resolves,
     equations_match_code,
-    storage_formula,
+    storage.problems,
+    shapes.problems,
     tests_exist,
     citation_lists,
     measurements_belong,
