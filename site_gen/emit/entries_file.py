@@ -7,6 +7,7 @@ from typing import Any
 
 from catalog.search import short
 from site_gen.emit import links
+from site_gen.emit.prose import plain
 from site_gen.enrich.site import Entry, Site
 
 SCHEMA = 1  # raised when a key changes its meaning or goes
@@ -40,7 +41,7 @@ def row(site: Site, entry: Entry) -> dict[str, Any]:
     return {
         "id": entry.id, "name": algorithm.name, "aliases": algorithm.aliases,
         "address": links.algorithm(entry.id), "family": family, "group": group, "also_in": algorithm.also_in,
-        "year": int(algorithm.introduced[:4]), "introduced": algorithm.introduced,
+        "summary": plain(algorithm.summary), "year": int(algorithm.introduced[:4]), "introduced": algorithm.introduced,
         "facts": algorithm.facts.model_dump(mode="json", exclude_none=True, exclude={"bits", "cost"}),
         "bits": algorithm.facts.bits or {},
         "bits_per_weight": algorithm.storage.bits_per_weight if algorithm.storage else None,
