@@ -70,7 +70,7 @@ def around(site: Site, key: str, label: Callable[[str], str], address: Callable[
     declared += [(i.source, i.relation, False) for i in site.literature.implied if i.target == key]
     if not citing and not cited:
         return Ego([], [], [], declared, 0, 0, False, Markup(""))
-    axis = _Axis([_date(site, other) for other in [key, *citing, *cited]])
+    axis = TimeAxis([_date(site, other) for other in [key, *citing, *cited]])
     rows = _rows(site, key, citing, cited, set(both), axis)
     drawn = len(cited) + sum(other in citing for other in both)
     title = (f"{label(key)} over time, with {len(citing)} of {len(ties.cited_by)} works that cite it and "
@@ -85,13 +85,18 @@ def _most_cited(site: Site, keys: Sequence[str]) -> list[str]:
 
 
 def _date(site: Site, key: str) -> float:
-    """When a work was first public, in years: the middle of its month, or of its year where no month is known."""
+    """When a work was first public."""
     work = site.works[key].work
-    year, _, month = (work.first_public or str(work.year)).partition("-")
+    return moment(work.first_public or str(work.year))
+
+
+def moment(date: str) -> float:
+    """A year or year-month in years: the middle of the month, or of the year where no month is known."""
+    year, _, month = date.partition("-")
     return int(year) + ((int(month) - 0.5) / 12 if month else 0.5)
 
 
-def _rows(site: Site, key: str, citing: list[str], cited: list[str], both: set[str], axis: _Axis) -> list[_Row]:
+def _rows(site: Site, key: str, citing: list[str], cited: list[str], both: set[str], axis: TimeAxis) -> list[_Row]:
     """From top to bottom: citing works, the oldest on top; the work; cited works, the newest at the bottom.
 
     So lines that lead further pass behind no name of a row between.
@@ -108,7 +113,7 @@ def _rows(site: Site, key: str, citing: list[str], cited: list[str], both: set[s
 
 
 def _draw(
-    site: Site, rows: list[_Row], axis: _Axis, title: str, label: Callable[[str], str],
+    site: Site, rows: list[_Row], axis: TimeAxis, title: str, label: Callable[[str], str],
     address: Callable[[str], str],
 ) -> Markup:  # fmt: skip
     bottom = TOP + ROW * len(rows)
@@ -150,13 +155,13 @@ def _mark(site: Site, row: _Row, name: str, address: str) -> str:
     return f'<a class="{row.kind}{own}" href="{escape(address)}">{note}{inside}</a>'
 
 
-class _Axis:
-    """Dates to per cent of the width. A year without a work has one unit, one with n has the root of n, at most WIDEST.
-
-    Of years without a work that follow each other, GAP are kept.
+class TimeAxis:
+    """Dates to per cent of the width, from `left` to `right`. A year has as many units as the root of its works, at
+    most WIDEST. Of years without a work that follow each other, which have one unit each, GAP are kept.
     """
 
-    def __init__(self, dates: list[float]):
+    def __init__(self, dates: list[float], left: float = LEFT, right: float = RIGHT):
+        self._left, self._right = left, right
         counts = Counter(int(date) for date in dates)
         self.years = sorted(counts)
         self._widths = {year: min(math.sqrt(counts[year]), WIDEST) for year in self.years}
@@ -169,13 +174,13 @@ class _Axis:
         return self._place(self._starts[int(date)] + date % 1 * self._widths[int(date)])
 
     def _place(self, units: float) -> float:
-        return LEFT + (RIGHT - LEFT) * units / self._units
+        return self._left + (self._right - self._left) * units / self._units
 
-    def labels(self) -> list[tuple[int, float]]:
+    def labels(self, apart: float = TICK) -> list[tuple[int, float]]:
         """The last year and its place, and of the others, from late to early, those that have room for it."""
         kept: list[tuple[int, float]] = []
         for year in reversed(self.years):
-            if not kept or kept[-1][1] - self(year + 0.5) >= TICK:
+            if not kept or kept[-1][1] - self(year + 0.5) >= apart:
                 kept.append((year, self(year + 0.5)))
         return kept[::-1]
 

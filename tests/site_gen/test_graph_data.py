@@ -467,19 +467,19 @@ def test_two_works_that_cite_each_other_are_drawn_once(site):
 
 def test_axis_keeps_the_order_and_leaves_empty_years_out():
     dates = [1989.5, 2015.04, *[2015.96] * 3, 2017.5, 2023.2]
-    axis = ego._Axis(dates)
+    axis = ego.TimeAxis(dates)
     across = [axis(date) for date in dates]
     assert across == sorted(across) and ego.LEFT < across[0] and across[-1] < ego.RIGHT
     unit = 2 * (axis(2017.5) - axis(2017))
     assert axis(1989) + 2 * unit == pytest.approx(axis(2015))  # 25 years without a work have one unit
     assert axis(2015) + 3 * unit == pytest.approx(axis(2017))  # four works make two; the empty year is shown
     assert len(axis.breaks()) == 2 and axis(1989.99) < axis.breaks()[0] < axis(2015)
-    crowd = ego._Axis([2000.5] * 100 + [2001.5])
+    crowd = ego.TimeAxis([2000.5] * 100 + [2001.5])
     assert crowd(2001) - crowd(2000) == pytest.approx(ego.WIDEST * 2 * (crowd(2001.5) - crowd(2001)))
-    close = ego._Axis([2000.5 + i for i in range(25)])
+    close = ego.TimeAxis([2000.5 + i for i in range(25)])
     labels = close.labels()
     assert labels[-1][0] == 2024 and all(b - a >= ego.TICK for (_, a), (_, b) in zip(labels, labels[1:], strict=False))
-    assert ego._Axis([2020.5])(2020.5) == 50
+    assert ego.TimeAxis([2020.5])(2020.5) == 50
 
 
 def test_names_stay_inside_a_narrow_picture(crowded):
