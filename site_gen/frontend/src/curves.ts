@@ -13,10 +13,11 @@ export interface CurveDot {
   note: string;
 }
 
-/** `joined`: a line through the dots means something. */
+/** `joined`: a line through the dots means something. `nth`: which mark and colour, by default the place in the list. */
 export interface CurveSeries {
   id: string;
   name: string;
+  nth?: number;
   joined: boolean;
   dots: CurveDot[];
 }
@@ -46,6 +47,14 @@ const SHAPES = [
   "M0 -6.2L6.2 0L0 6.2L-6.2 0Z",
 ];
 
+/** The mark of a series in text, as HTML. */
+export function seriesMark(nth: number): string {
+  return (
+    `<svg class="zoo-shape" viewBox="-8 -8 16 16" aria-hidden="true" data-nth="${nth % SHAPES.length}">` +
+    `<path d="${SHAPES[nth % SHAPES.length]}"/></svg>`
+  );
+}
+
 /** Puts a legend and the drawing of `series` into `element`, in place of what it held. */
 export function drawCurves(element: HTMLElement, series: CurveSeries[], options: CurveOptions): void {
   const dots = series.flatMap((one) => one.dots);
@@ -66,7 +75,8 @@ export function drawCurves(element: HTMLElement, series: CurveSeries[], options:
   parts.push(`<text class="axis" x="${LEFT}" y="15">${escaped(options.y.title)}</text>`);
   parts.push(`<text class="axis" x="${WIDTH - RIGHT}" y="${HEIGHT - 10}" text-anchor="end">${escaped(options.x.title)}</text>`);
   if (options.level) parts.push(`<path class="dense" d="M${LEFT} ${y.at(options.level.y)}H${WIDTH - RIGHT}"/>`);
-  series.forEach((one, nth) => {
+  series.forEach((one, place) => {
+    const nth = one.nth ?? place;
     const own = `data-series="${escaped(one.id)}" data-nth="${nth % SHAPES.length}"`;
     const sorted = [...one.dots].sort((a, b) => a.x - b.x);
     if (one.joined && sorted.length > 1) {
@@ -87,9 +97,8 @@ export function drawCurves(element: HTMLElement, series: CurveSeries[], options:
     }
   });
   const legend = series.map(
-    (one, nth) =>
-      `<li><span class="zoo-chip" data-series="${escaped(one.id)}"><svg class="zoo-shape" viewBox="-8 -8 16 16" ` +
-      `aria-hidden="true" data-nth="${nth % SHAPES.length}"><path d="${SHAPES[nth % SHAPES.length]}"/></svg>${escaped(one.name)}</span></li>`,
+    (one, place) =>
+      `<li><span class="zoo-chip" data-series="${escaped(one.id)}">${seriesMark(one.nth ?? place)}${escaped(one.name)}</span></li>`,
   );
   element.innerHTML =
     `<ul class="zoo-picks zoo-plot-legend" aria-label="Series">${legend.join("")}</ul>` +
