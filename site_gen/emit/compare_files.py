@@ -110,8 +110,8 @@ class _Data:
             self._row("strengths", "Strengths", self._claims(a.strengths), None),
             self._row("limits", "Limits", self._claims(a.limits), None),
         ]
-        if a.storage:
-            formula = a.storage.bits_per_weight
+        formula = a.storage.bits_per_weight if a.storage else None
+        if formula:
             rows.append(self._row("storage", "Bits per weight", Markup("<code>{}</code>").format(formula),
                                   [" ".join(formula.split())],
                                   "Formula over the options and the rows and columns of a layer."))
@@ -265,12 +265,13 @@ class _Data:
         }
 
     def _note(self, dot: Dot, plot: Plot) -> str:
+        """What is told of a dot: what ran, then each value in a line."""
         options = ", ".join(f"{key}={self.page.option(value)}" for key, value in dot.row.options.items())
-        note = f"{self.a.name}{': ' + options if options else ''}. {plot.x.short} {number(dot.x)}, {plot.y.short}"
-        note += f"{' ratio' if plot.y.ratio else ''} {number(dot.y.median)}"
+        y = f"{plot.y.short}{' ratio' if plot.y.ratio else ''} {number(dot.y.median)}"
         if dot.y.high > dot.y.low:
-            note += f" ({number(dot.y.low)} to {number(dot.y.high)})"
-        return note + ("; stale" if dot.stale else "")
+            y += f" ({number(dot.y.low)} to {number(dot.y.high)})"
+        lines = [self.a.name, options, y, f"{plot.x.short} {number(dot.x)}", "stale" if dot.stale else ""]
+        return "\n".join(line for line in lines if line)
 
     def _combined(self) -> dict[str, Any]:
         """The pairs that begin with this method, by what follows."""
@@ -372,8 +373,8 @@ def _axis(axis: Axis) -> dict[str, Any]:
     title = axis.label
     if axis.better != "neither" and (axis.ratio or axis.better == "higher"):
         title += f", {axis.better} is better"
-    return {"key": axis.key, "title": title + (", logarithmic" if axis.logarithmic else ""),
-            "logarithmic": axis.logarithmic, "ratio": axis.ratio}
+    return {"title": title + (", logarithmic" if axis.logarithmic else ""), "logarithmic": axis.logarithmic,
+            "ratio": axis.ratio}
 
 
 def _columns(section: Section) -> list[Metric]:

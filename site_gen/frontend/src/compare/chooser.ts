@@ -2,8 +2,7 @@
 
 import { Searcher } from "../ranking";
 import type { Entry, Partner } from "./data";
-import { button, el } from "./dom";
-import { mark } from "./plot";
+import { button, el, mark } from "./dom";
 
 interface Known {
   id: string;
@@ -83,7 +82,7 @@ export class Chooser {
     };
     const away = button("×", () => this.remove(id), { "aria-label": `Remove ${name}`, title: `Remove ${name}` });
     const title = el("span", { class: "zoo-chooser__name" }, name);
-    return el("li", { "data-chosen": i + 1 }, mark(i), title,
+    return el("li", { "data-nth": i }, mark(i), title,
       this.chosen.length > 1 && move("←", i - 1, `Move ${name} to the left`, "left"),
       this.chosen.length > 1 && move("→", i + 1, `Move ${name} to the right`, "right"), away);
   }

@@ -2,8 +2,7 @@
 // is narrow. Scrolling can be joined: each listing then stands at the same share of its length.
 
 import type { Entry } from "./data";
-import { button, el } from "./dom";
-import { mark } from "./plot";
+import { button, el, mark } from "./dom";
 
 const NARROW = matchMedia("(max-width: 59.9em)");
 const listings = new Map<string, Promise<HTMLElement>>();
@@ -43,7 +42,7 @@ function panels(entries: Entry[]): HTMLElement[] {
   const joined = el("input", { type: "checkbox" });
   const boxes = entries.map((entry) => el("pre", { class: "highlight", tabindex: 0, "aria-label": `Code of ${entry.name}` }));
   const found = entries.map((entry, i) =>
-    el("section", { class: "zoo-listing", id: `code-${entry.id}`, "data-chosen": i + 1 },
+    el("section", { class: "zoo-listing", id: `code-${entry.id}`, "data-nth": i },
       el("p", { class: "zoo-compare__file" }, mark(i), el("a", { href: `${entry.url}#code` }, entry.name), " ", el("code", {}, entry.code.path)), boxes[i]));
   const tabs = el("div", { class: "zoo-compare__tabs", role: "tablist", "aria-label": "Code" });
   let active = 0;

@@ -1,6 +1,8 @@
 // What the comparison loads, algorithms/<id>/compare.json, as site_gen/emit/compare_files.py writes it; and how lists of
 // several entries are laid beside each other. Which things compare, and why others do not, stands in the files.
 
+import type { CurveAxis, CurveDot } from "../curves";
+
 export interface Row {
   key: string;
   name: string;
@@ -10,20 +12,8 @@ export interface Row {
   link: string;
 }
 
-export interface Axis {
-  key: string;
-  title: string;
-  logarithmic: boolean;
-  ratio: boolean;
-}
-
-export interface Dot {
-  x: number;
-  y: number;
-  low: number;
-  high: number;
-  declared: boolean;
-  note: string;
+interface Axis extends CurveAxis {
+  ratio: boolean; // to the uncompressed model
 }
 
 export interface Drawn {
@@ -31,7 +21,7 @@ export interface Drawn {
   y: Axis;
   limit: number | null; // dots past it are drawn at the edge
   joined: boolean;
-  dots: Dot[];
+  dots: CurveDot[];
 }
 
 export interface Column {

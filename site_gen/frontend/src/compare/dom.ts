@@ -1,5 +1,7 @@
 // Elements in one expression.
 
+import { seriesMark } from "../curves";
+
 type Child = Node | string | null | undefined | false;
 
 /** An element with attributes (true: without a value; false, null: left out) and children. */
@@ -26,6 +28,11 @@ export function made<K extends keyof HTMLElementTagNameMap>(
   const element = el(tag, attributes);
   element.innerHTML = html;
   return element;
+}
+
+/** The mark of the entry at this place, as it stands in drawings. */
+export function mark(place: number): HTMLElement {
+  return made("span", seriesMark(place), { class: "zoo-compare__mark" });
 }
 
 /** A table in a box of its own, which scrolls and can be reached with the keyboard. */

@@ -1,14 +1,13 @@
 // The table of facts, one column an entry: equal values, values that differ, and texts.
 
 import { type Entry, type Row, union } from "./data";
-import { boxed, el, made } from "./dom";
-import { mark } from "./plot";
+import { boxed, el, made, mark } from "./dom";
 
 /** What stands over a column. */
 export function head(entry: Entry, place: number): HTMLTableCellElement {
   const family = made("a", entry.family.icon, { class: "zoo-chip zoo-family", "data-family": entry.family.id, href: entry.family.url });
   family.append(entry.family.name);
-  return el("th", { scope: "col", "data-chosen": place + 1 },
+  return el("th", { scope: "col", "data-nth": place },
     el("a", { class: "zoo-compare__name", href: entry.url }, mark(place), entry.name),
     el("span", { class: "zoo-compare__meta" }, family, " ", el("a", { href: entry.group.url }, entry.group.name)));
 }

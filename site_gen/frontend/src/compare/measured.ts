@@ -1,8 +1,8 @@
 // What the bench measured of several of the chosen entries under one protocol: curves in one drawing, and the numbers.
 
+import { drawCurves } from "../curves";
 import { type Column, type Drawn, type Entry, type Section, pairs, union } from "./data";
-import { boxed, el, made } from "./dom";
-import { drawCurves, mark } from "./plot";
+import { boxed, el, made, mark } from "./dom";
 
 type Here = { entry: Entry; place: number; section: Section };
 
@@ -33,7 +33,7 @@ export function measured(entries: Entry[], on: string, choose: (id: string) => v
   }
   parts.push(el("p", {}, el("strong", {}, el("a", { href: section.url }, section.title)), `, median over ${section.seeds} seeds. `, el("span", { class: "zoo-muted" }, section.says)));
   const stale = here.filter((one) => one.section.stale).map((one) => one.entry.name);
-  if (stale.length) parts.push(el("p", { class: "zoo-note zoo-note--warn" }, el("strong", {}, "Stale."), ` The code of ${stale.join(", ")} has changed since it was measured; drawn faintly.`));
+  if (stale.length) parts.push(el("p", { class: "zoo-note zoo-note--warn" }, el("strong", {}, "Stale."), ` The code of ${stale.join(", ")} has changed since it was measured.`));
   const away = entries.filter((entry) => !here.some((one) => one.entry === entry));
   parts.push(...drawings(here, away), numbers(here));
   if (away.length) parts.push(el("p", { class: "zoo-muted" }, `Not in this table: ${away.map((entry) => `${entry.name}, ${entry.measured.says}`).join("; ")}.`));
@@ -55,15 +55,17 @@ function drawings(here: Here[], away: Entry[]): HTMLElement[] {
       return `${one.entry.name}, ${isDrawn(reason) ? "which has no run with both values" : `since ${reason.missing}`}`;
     });
     missing.push(...away.map((entry) => `${entry.name}, ${entry.measured.says}`));
-    const box = el("div", { class: "zoo-plot-box", tabindex: 0, role: "group", "aria-label": "Plot" });
+    const box = el("div");
     const names = drawn.map((one) => one.entry.name).join(", ");
-    const beyond = drawCurves(box, drawn.map((one) => {
-      const own = one.section.plots[key] as Drawn;
-      return { name: one.entry.name, place: one.place, joined: own.joined, stale: one.section.stale, dots: own.dots };
-    }), { x: plot.x, y: plot.y, limit: plot.limit, label: `${plot.y.title} of ${names} against ${plot.x.title}. The table has the numbers.` });
-    const legend = el("ul", { class: "zoo-picks", "aria-label": "Entries in this plot" }, ...drawn.map((one) =>
-      el("li", {}, el("span", { class: "zoo-chip" }, mark(one.place), one.entry.name))));
-    found.push(el("figure", { class: "zoo-figure zoo-figure--wide" }, legend, box,
+    drawCurves(box, drawn.map((one) => {
+      const { joined, dots } = one.section.plots[key] as Drawn;
+      return { id: one.entry.id, name: one.entry.name, nth: one.place, joined, dots };
+    }), {
+      title: `${plot.y.title} of ${names} against ${plot.x.title}. The table has the numbers.`,
+      x: plot.x, y: plot.y, limit: plot.limit, level: plot.y.ratio ? { y: 1, name: "uncompressed" } : undefined,
+    });
+    const beyond = drawn.flatMap((one) => (one.section.plots[key] as Drawn).dots).filter((dot) => plot.limit !== null && dot.y > plot.limit).length;
+    found.push(el("figure", { class: "zoo-figure zoo-figure--wide" }, box,
       el("figcaption", {}, "Large marks are the settings that the entries declare, bars reach from the least to the greatest seed.",
         beyond > 0 && ` ${beyond} run${beyond > 1 ? "s" : ""} of more than ${plot.limit} times the perplexity ${beyond > 1 ? "are" : "is"} drawn at the edge with an arrow.`,
         missing.length > 0 && ` Not in this plot: ${missing.join("; ")}.`)));
