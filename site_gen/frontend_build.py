@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -63,15 +64,24 @@ def bundle(out: Path) -> bool:
         return _bundle(out)
 
 
+def theme_styles() -> Path:
+    """The folder of the style sheets that Material for MkDocs brings."""
+    found = importlib.util.find_spec("material")
+    if found is None or found.origin is None:
+        raise FrontendError("mkdocs-material is not installed; the site needs the extra [site]")
+    return Path(found.origin).parent / "templates" / "assets" / "stylesheets"
+
+
 def _bundle(out: Path) -> bool:
     sources = sorted(path for path in (FRONTEND / "src").rglob("*") if path.is_file())
-    sources.append(FRONTEND.parents[1] / "catalog" / "ranking.json")
-    wanted = _digest([FRONTEND / "package-lock.json", FRONTEND / "build.mjs", FRONTEND / "tsconfig.json", *sources])
+    sources += [FRONTEND.parents[1] / "catalog" / "ranking.json", *sorted(theme_styles().glob("*.css"))]
+    own = ("package-lock.json", "build.mjs", "fonts.mjs", "material.mjs", "material.json", "tsconfig.json")
+    wanted = _digest([*(FRONTEND / name for name in own), *sources])
     stamp = out / ".digest"
     if stamp.is_file() and stamp.read_text() == wanted:
         return False
     fresh = out.with_name(out.name + ".new")
-    run_node("build.mjs", str(fresh.resolve()))
+    run_node("build.mjs", str(fresh.resolve()), str(theme_styles()))
     (fresh / ".digest").write_text(wanted)
     shutil.rmtree(out, ignore_errors=True)
     os.replace(fresh, out)

@@ -1,28 +1,34 @@
-// Bundles what the browser needs into one folder: node build.mjs OUTPUT_FOLDER
-// Entry points are src/zoo.ts (every page) and src/zoo.css; parts that only some pages need are split off by import().
+// Bundles what the browser needs into one folder: node build.mjs OUTPUT_FOLDER FOLDER_OF_THE_THEMES_STYLE_SHEETS
+// Entry points are src/zoo.ts and src/zoo.css (every page) and src/more.css (most); parts that only some pages need are split off by import().
 import { readFile, rm } from "node:fs/promises";
 import { build } from "esbuild";
+import { fontStyles } from "./fonts.mjs";
+import { materialStyles } from "./material.mjs";
 
-const out = process.argv[2];
-if (!out) {
-  console.error("usage: node build.mjs OUTPUT_FOLDER");
+const [out, theme] = process.argv.slice(2);
+if (!out || !theme) {
+  console.error("usage: node build.mjs OUTPUT_FOLDER FOLDER_OF_THE_THEMES_STYLE_SHEETS");
   process.exit(2);
 }
 
-// KaTeX names each font three times (woff2, woff, ttf); every browser in use reads woff2.
-const onlyWoff2 = {
-  name: "only-woff2",
+/** Style sheets that are made: @import "zoo:fonts", "zoo:material"; and KaTeX's without its fonts, which the first names. */
+const madeStyles = {
+  name: "made-styles",
   setup(esbuild) {
-    esbuild.onLoad({ filter: /katex[^/\\]*\.css$/ }, async ({ path }) => {
-      const css = await readFile(path, "utf8");
-      return { contents: css.replace(/,\s*url\([^)]*\.(?:woff|ttf)\)\s*format\([^)]*\)/g, ""), loader: "css" };
-    });
+    const made = { "zoo:fonts": fontStyles, "zoo:material": () => materialStyles(theme) };
+    esbuild.onResolve({ filter: /^zoo:/ }, ({ path }) => ({ path, namespace: "made" }));
+    esbuild.onLoad({ filter: /.*/, namespace: "made" }, async ({ path }) => ({
+      contents: await made[path](), loader: "css", resolveDir: import.meta.dirname,
+    }));
+    esbuild.onLoad({ filter: /katex[^/\\]*\.css$/ }, async ({ path }) => ({
+      contents: (await readFile(path, "utf8")).replace(/@font-face\{[^}]*\}/g, ""), loader: "css",
+    }));
   },
 };
 
 await rm(out, { recursive: true, force: true });
 await build({
-  entryPoints: { zoo: "src/zoo.ts", "zoo-style": "src/zoo.css" },
+  entryPoints: { zoo: "src/zoo.ts", "zoo-style": "src/zoo.css", "zoo-more": "src/more.css" },
   outdir: out,
   absWorkingDir: import.meta.dirname,
   bundle: true,
@@ -35,5 +41,5 @@ await build({
   assetNames: "fonts/[name]",
   loader: { ".woff2": "file" },
   logLevel: "warning",
-  plugins: [onlyWoff2],
+  plugins: [madeStyles],
 });

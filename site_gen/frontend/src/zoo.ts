@@ -2,6 +2,7 @@
 // Everything here adds comfort; each page is complete without it.
 
 import { startFamilies } from "./families";
+import { startFrame } from "./frame";
 import { Searcher, startSearch } from "./search";
 
 const base = new URL("../../", import.meta.url).href;
@@ -55,6 +56,7 @@ function startFilters(): void {
   }
 }
 
+startFrame();
 startSearch(base);
 startCopying();
 startFilters();
