@@ -54,6 +54,7 @@ class Source:
         self._modules: dict[str, tuple[str, ast.Module] | None] = {}
         self._functions: dict[str, Function] = {}
         self._hashes: dict[str, str] = {}
+        self._imports: dict[str, list[str]] = {}
 
     def path(self, module: str) -> Path:
         """The file of a module (which may not exist)."""
@@ -94,6 +95,11 @@ class Source:
 
     def imports(self, module: str) -> list[str]:
         """The modules below reference_impls that a module imports, sorted."""
+        if module not in self._imports:
+            self._imports[module] = self._imported(module)
+        return self._imports[module]
+
+    def _imported(self, module: str) -> list[str]:
         _, tree = self._parsed(module)
         package = module if self.path(module).name == "__init__.py" else module.rpartition(".")[0]
         names: set[str] = set()
