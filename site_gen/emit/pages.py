@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from catalog import citing
+from site_gen import blocks
 from site_gen.emit import citation as citations
 from site_gen.emit import (
     compare_files,
@@ -89,6 +90,7 @@ class Pages:
         )
         self._environment.filters["md"] = markdown_escaped
         self._environment.filters["slug"] = slug
+        self._environment.globals["heading_mark"] = blocks.MARK
 
     def all(self) -> dict[str, str]:
         """File name in the docs folder -> Markdown, formulas still as marks."""
@@ -338,7 +340,7 @@ class Pages:
         head: dict[str, Any] = {"title": title, **(front or {})}
         if wide:
             head["hide"] = ["toc"]
-        return front_matter(head) + "\n" + body.strip() + "\n"
+        return front_matter(head) + "\n" + blocks.marked(body) + "\n"
 
 
 def front_matter(head: dict[str, Any]) -> str:
