@@ -199,7 +199,7 @@ class _Data:
 
     def _measured(self) -> dict[str, Any]:
         titles = [section.title for _, section, _ in self.measured]
-        says = f"measured under {_listed(titles)}" if titles else "not measured yet"
+        says = f"measured under {listed(titles)}" if titles else "not measured yet"
         return {"says": says, "sections": [self._section(*found) for found in self.measured]}
 
     def _section(self, place: int, section: Section, item: Item) -> dict[str, Any]:
@@ -389,5 +389,6 @@ def _spread(spread: Spread, text: Any) -> list[str]:
     return [median] if spread.low == spread.high else [median, f"{text(spread.low)} to {text(spread.high)}"]
 
 
-def _listed(items: list[str]) -> str:
+def listed(items: list[str]) -> str:
+    """One, two and three."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from site_gen.enrich.compare import Pair
     from site_gen.enrich.site import Site
 
-LONG = 40  # pairs of a family that the page lists; the entries' own pages have all
+LONG = 100  # pairs of a family that the page lists; the entries' own pages have all
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def _suggestion(site: Site, pair: Pair) -> Suggestion:
     titles: dict[str, Any] = {section.id: section.title for section in site.together}
     shares = []
     if pair.protocols:
-        shares.append(f"measured under {' and '.join(titles[name] for name in pair.protocols)}")
+        shares.append(f"measured under {compare_files.listed([titles[name] for name in pair.protocols])}")
     if pair.groups:
         shares.append(f"reported under {pair.groups} common protocol{'s' if pair.groups > 1 else ''}")
     if pair.combined:

@@ -87,7 +87,7 @@ export function startCompare(base: string, root: HTMLElement): void {
 
   function render(entries: Entry[]): void {
     const names = entries.map((entry) => entry.name).join(", ");
-    document.title = entries.length ? `${names} – ${title}` : title;
+    document.title = entries.length ? `${names} · ${title}` : title;
     say(entries.length > 1 ? `${names}, side by side.` : entries.length ? `Only ${names} is chosen: add one to three more.` : "");
     if (!entries.length) {
       output.replaceChildren();
@@ -112,7 +112,7 @@ export function startCompare(base: string, root: HTMLElement): void {
   }
 
   function facts(entries: Entry[]): HTMLElement[] {
-    const box = el("div");
+    const box = el("div", { id: "zoo-compare-facts" });
     const draw = () => {
       const { element, equal } = factsTable(entries, state.only);
       const note = state.only && equal ? ` ${equal} rows in which all agree are hidden.` : ` ${equal} rows agree.`;
