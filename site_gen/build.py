@@ -18,7 +18,7 @@ import yaml
 
 from catalog import CatalogError, Problem, kinds
 from site_gen import frontend_build
-from site_gen.emit import compare_files, data, entries_file, icons, machine
+from site_gen.emit import choose_files, compare_files, data, entries_file, icons, machine
 from site_gen.emit.formulas import FormulaError, Formulas
 from site_gen.emit.pages import Pages, Settings
 from site_gen.emit.writer import Writer
@@ -116,6 +116,7 @@ def write_docs(site: Site, root: Path, work: Path, report: Report) -> dict[str, 
     writer.write(f"{INTERIM}/search.json", data.search(site.catalog))
     writer.write(f"{INTERIM}/graph.json", data.graph(site))
     writer.write(f"{INTERIM}/entries.json", entries_file.entries(site))
+    writer.write(choose_files.FILE, choose_files.facts(site))
     writer.write(f"{INTERIM}/logo.svg", icons.logo_file("#4a65cb"))
     writer.copy_tree(ROOT / "build" / "frontend", INTERIM)
     writer.finish()

@@ -15,6 +15,7 @@ from catalog import citing
 from site_gen import blocks
 from site_gen.emit import citation as citations
 from site_gen.emit import (
+    choose_pages,
     compare_files,
     compare_pages,
     graph_files,
@@ -55,7 +56,7 @@ _ORDERS = {"before": "after", "after": "before", "either": "either"}
 # Pages with a module of their own: each function gives file name -> Markdown.
 FURTHER: list[Callable[[Pages], dict[str, str]]] = [
     works_pages.pages, trends_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages,
-    kind_pages.pages, compare_pages.pages,
+    kind_pages.pages, compare_pages.pages, choose_pages.pages,
 ]  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from catalog import model, release
 from site_gen.enrich import citations, code, combined, compare, coverage, crosswalk, facets, kinds, measured, together
+from site_gen.enrich.choose import Choose
+from site_gen.enrich.choose import build as what_to_choose_from
 from site_gen.enrich.literature import Literature, literature
 from site_gen.enrich.reported import Reported, reported_numbers
 from site_gen.enrich.terms import Terms, key_terms
@@ -169,6 +171,10 @@ class Site:
     @property
     def metrics(self) -> dict[str, kinds.MetricView]:
         return self.kinds.metrics
+
+    @cached_property
+    def choose(self) -> Choose:
+        return what_to_choose_from(self.catalog)
 
     @cached_property
     def comparisons(self) -> compare.Comparisons:

@@ -79,6 +79,10 @@ const comparison = document.getElementById("zoo-compare");
 if (comparison) {
   void import("./compare").then(({ startCompare }) => startCompare(base, comparison));
 }
+const chooser = document.querySelector<HTMLFormElement>("form[data-choose]");
+if (chooser) {
+  void import("./choose").then(({ startChoosing }) => startChoosing(chooser));
+}
 const graph = document.getElementById("zoo-graph");
 if (graph) {
   void import("./graph").then(({ startGraph }) => startGraph(graph, (file) => new Searcher(file)));
