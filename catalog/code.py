@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,7 +104,7 @@ class Source:
         _, tree = self._parsed(module)
         package = module if self.path(module).name == "__init__.py" else module.rpartition(".")[0]
         names: set[str] = set()
-        for node in ast.walk(tree):
+        for node in statements(tree):
             if isinstance(node, ast.Import):
                 names.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -189,6 +190,18 @@ class Source:
 def code_hash(code: str, root: Path | None = None) -> str:
     """The hash that tells whether a measurement still belongs to the code. See Source.hash."""
     return Source(root or Path(__file__).resolve().parent.parent).hash(code)
+
+
+def statements(tree: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement of a module, also inside functions and branches; expressions are not looked into."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            for inner in getattr(node, name, ()):
+                if isinstance(inner, ast.stmt):
+                    yield inner
+                waiting.append(inner)
 
 
 def _contract(node: ast.FunctionDef, tree: ast.Module) -> str | None:

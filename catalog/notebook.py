@@ -13,7 +13,7 @@ from typing import Any
 from catalog.bibliography import Work
 from catalog.citing import text as citation
 from catalog.model import Algorithm
-from catalog.standalone import Exporter, demonstration, packages
+from catalog.standalone import Exporter, demonstration
 
 _REFERENCE = re.compile(r"\[(eq-[a-z0-9-]+)\]")
 _CITATION = re.compile(r"\[@([A-Za-z0-9_:-]+)\]")
@@ -27,7 +27,7 @@ def notebook(entry: Algorithm, works: dict[str, Work], exporter: Exporter, *, ad
     reference = entry.reference
     shown = demonstration(reference.code, exporter)
     imports, sections = exporter.sections(shown.codes)
-    needed = packages("\n".join([imports, *(section.text for section in sections)]))
+    needed = exporter.packages(shown.codes)
     own = reference.code.partition(":")[0]
 
     def prose(text: str) -> str:

@@ -14,7 +14,7 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from catalog.code import CodeError, Source
+from catalog.code import CodeError, Source, statements
 
 PROJECT = "reference_impls"
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
@@ -37,6 +37,9 @@ class Module:
     defined: dict[str, _Node] = field(default_factory=dict)
     imported: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     external: dict[str, str] = field(default_factory=dict)  # local name -> the import that brings it
+
+    def __post_init__(self) -> None:
+        self.lines = self.text.splitlines()
 
     @classmethod
     def of(cls, name: str, source: Source) -> Module:
@@ -85,7 +88,7 @@ class Module:
 
     def segment(self, node: _Node) -> str:
         """The text of a statement with its decorators and the comment lines right above it."""
-        lines = self.text.splitlines()
+        lines = self.lines
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) - 1
         while first > 0 and lines[first - 1].startswith("#") and not lines[first - 1].startswith("#!"):
             first -= 1
@@ -108,6 +111,25 @@ class Section:
     text: str
 
 
+@dataclass(frozen=True)
+class _Uses:
+    """What one statement uses: names with the attribute taken from them, packages that it imports inside itself, and
+    the line where it imports from the project, which cannot be exported."""
+
+    names: list[tuple[str, str | None]]
+    packages: set[str]
+    forbidden: int | None
+
+    @classmethod
+    def of(cls, node: _Node) -> _Uses:
+        packages, forbidden = set(), None
+        for inner in statements(node):
+            if isinstance(inner, ast.ImportFrom) and (inner.module or "").startswith(PROJECT):
+                forbidden = forbidden or inner.lineno
+            packages.update(_imported_by(inner))
+        return cls(list(dict.fromkeys(_names(node))), packages, forbidden)
+
+
 @dataclass
 class _Found:
     """What the wanted functions come to need, gathered statement by statement."""
@@ -118,6 +140,7 @@ class _Found:
     imports: dict[str, str] = field(default_factory=dict)
     origin: dict[str, str] = field(default_factory=dict)  # name in the file -> module that defines it
     clashes: list[tuple[str, str]] = field(default_factory=list)
+    packages: set[str] = field(default_factory=set)  # imported inside functions
 
 
 class Exporter:
@@ -126,6 +149,8 @@ class Exporter:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._modules: dict[str, Module] = {}
+        self._used: dict[tuple[str, str, bool], _Uses] = {}
+        self._made: dict[tuple[str, ...], tuple[str, list[Section], list[str]]] = {}
 
     def module(self, name: str) -> Module:
         """Raises CodeError where there is none."""
@@ -140,6 +165,19 @@ class Exporter:
         contract on its function goes: nobody asks for it here. Raises CannotExport, and CodeError for a code that does
         not resolve.
         """
+        imports, sections, _ = self._make(tuple(codes))
+        return imports, sections
+
+    def packages(self, codes: list[str]) -> list[str]:
+        """The packages that a file of these functions imports, besides Python's own, in alphabetical order."""
+        return self._make(tuple(codes))[2]
+
+    def _make(self, codes: tuple[str, ...]) -> tuple[str, list[Section], list[str]]:
+        if codes not in self._made:
+            self._made[codes] = self._make_anew(codes)
+        return self._made[codes]
+
+    def _make_anew(self, codes: tuple[str, ...]) -> tuple[str, list[Section], list[str]]:
         first = codes[0].partition(":")[0]
         found = self._gather([tuple(code.split(":")) for code in codes])
         renames = self._renames(found)
@@ -165,7 +203,7 @@ class Exporter:
                     parts.append(f"{space} = SimpleNamespace({', '.join(f'{name}={name}' for name in sorted(names))})")
                     placed.add(space)
             made.append(Section(place, module.docstring.partition("\n")[0].rstrip("."), _joined(parts).rstrip()))
-        return imports, made
+        return imports, made, _distributions(found.packages.union(*map(_imported_by, ast.parse(imports).body)))
 
     def file(self, codes: list[str], *, header: str = "", footer: str = "") -> str:
         """One file of `sections`. header: text above everything, such as comments; the first module's docstring
@@ -178,9 +216,7 @@ class Exporter:
                 title = f"---- {section.module.replace('.', '/')}.py: {section.title}"
                 parts.append(textwrap.fill(title, 118, initial_indent="# ", subsequent_indent="#      "))
             parts.append(section.text)
-        text = _joined([*parts, footer.rstrip()])
-        compile(text, f"{first.tail}.py", "exec")
-        return text
+        return _joined([*parts, footer.rstrip()])
 
     def _gather(self, todo: list[tuple[str, str]]) -> _Found:
         found = _Found()
@@ -204,7 +240,14 @@ class Exporter:
             for local in _defined_by(node):
                 if found.origin.setdefault(local, place) != place:
                     found.clashes.append((place, local))
-            for used, attribute in _names(node):
+            key = (place, name, (place, name) == unmarked)
+            if key not in self._used:
+                self._used[key] = _Uses.of(node)
+            uses = self._used[key]
+            if uses.forbidden is not None:
+                raise CannotExport(f"{place}, line {uses.forbidden}: an import inside a function")
+            found.packages |= uses.packages
+            for used, attribute in uses.names:
                 if used in here.defined:
                     todo.append((place, used))
                 elif used in here.external:
@@ -220,9 +263,6 @@ class Exporter:
                     elif attribute is not None:
                         todo.append((there, attribute))
                         found.spaces.setdefault(used, set()).add(attribute)
-            for inner in ast.walk(node):
-                if isinstance(inner, ast.ImportFrom) and (inner.module or "").startswith(PROJECT):
-                    raise CannotExport(f"{place}, line {inner.lineno}: an import inside a function")
         return found
 
     def _renames(self, found: _Found) -> dict[str, dict[str, str]]:
@@ -386,21 +426,24 @@ def algorithm_file(code: str, options: dict[str, object], exporter: Exporter, *,
     if not name:
         return text
     module = code.partition(":")[0].rpartition(".")[2]
+    needed = " ".join(exporter.packages(shown.codes))
     return (
         f"# {name}, from Compression Zoo (Apache-2.0): one file with all that it uses of the project.\n"
-        f"# Python 3.11 or later; pip install {' '.join(packages(text))}; python {module}.py\n\n\n{text}"
+        f"# Python 3.11 or later; pip install {needed}; python {module}.py\n\n\n{text}"
     )
 
 
-def packages(text: str) -> list[str]:
-    """The packages that a file of Python imports anywhere, besides Python's own, in alphabetical order."""
-    found = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            found.update(item.name.partition(".")[0] for item in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            found.add((node.module or "").partition(".")[0])
-    return sorted(DISTRIBUTIONS.get(name, name) for name in found - sys.stdlib_module_names)
+def _imported_by(node: ast.stmt) -> set[str]:
+    """The packages that an import statement names."""
+    if isinstance(node, ast.Import):
+        return {item.name.partition(".")[0] for item in node.names}
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        return {(node.module or "").partition(".")[0]}
+    return set()
+
+
+def _distributions(imported: set[str]) -> list[str]:
+    return sorted(DISTRIBUTIONS.get(name, name) for name in imported - sys.stdlib_module_names)
 
 
 def contract_of(code: str, exporter: Exporter) -> tuple[str | None, dict[str, object]]:

@@ -22,9 +22,11 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
     copied: dict[str, str] = {}
     beside: dict[str, str] = {}
     exporter = Exporter(site.catalog.source)
+    data: list[str] = []
     for entry in site.entries.values():
         base = f"algorithms/{entry.id}"
-        copied[f"{base}.json"] = _json(entry_data(site, entry))
+        data.append(_json(entry_data(site, entry)))
+        copied[f"{base}.json"] = data[-1]
         reference = entry.algorithm.reference
         copied[f"{base}.py"] = algorithm_file(reference.code, reference.options, exporter, name=entry.algorithm.name)
         copied[f"{base}.ipynb"] = notebook(entry.algorithm, site.catalog.bibliography, exporter)
@@ -32,10 +34,8 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
     for old, new in site.catalog.retired.items():
         copied[f"{links.algorithm(old)}index.html"] = _redirect(links.Links(links.algorithm(old))(links.algorithm(new)))
     copied |= citation.files(site)
-    copied["algorithms.json"] = _json({
-        "schema": SCHEMA,
-        "algorithms": [entry_data(site, entry) for entry in site.entries.values()],
-    })
+    within = ",\n".join("  " + text.rstrip().replace("\n", "\n  ") for text in data)
+    copied["algorithms.json"] = f'{{\n "schema": {SCHEMA},\n "algorithms": [\n{within}\n ]\n}}\n'
     for name, rows in (("measured", downloads.measured(site)), ("combinations", downloads.combinations(site.combined))):
         copied[f"{name}.json"] = downloads.as_json(rows)
         copied[f"{name}.csv"] = downloads.as_csv(rows)

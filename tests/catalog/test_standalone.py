@@ -12,7 +12,7 @@ import pytest
 
 from catalog import check
 from catalog.code import CodeError, Source
-from catalog.standalone import CannotExport, Exporter, algorithm_file, contract_of, packages
+from catalog.standalone import CannotExport, Exporter, algorithm_file, contract_of
 
 ENTRIES = check()[0].algorithms
 EXPORTER = Exporter(Source(Path(__file__).parents[2]))
@@ -70,7 +70,6 @@ def test_it_names_the_packages_it_needs() -> None:
 
     assert needs("wanda") == "safetensors torch" and needs("ria") == "safetensors scipy torch"
     assert "scipy" in needs("moefication")    # imported inside a function
-    assert packages("import sklearn.x, os\nfrom . import y\n") == ["scikit-learn"]
 
 
 def test_the_contract_says_how_it_is_shown() -> None:
@@ -90,6 +89,12 @@ def project(tmp_path: Path, **modules: str) -> Exporter:
 def names_of(text: str, tmp_path: Path) -> dict:
     (tmp_path / "alone.py").write_text(text)
     return runpy.run_path(str(tmp_path / "alone.py"))
+
+
+def test_packages_by_the_name_under_which_they_are_installed(tmp_path: Path) -> None:
+    made = project(tmp_path, one="import os\nimport sklearn.x\n\n\ndef one():\n    from scipy import special\n    "
+                                 "return os, sklearn, special\n\n\ndef two():\n    import torch\n")  # fmt: skip
+    assert made.packages(["reference_impls.one:one"]) == ["scikit-learn", "scipy"]
 
 
 def test_private_names_that_meet_are_told_apart(tmp_path: Path) -> None:
