@@ -7,7 +7,7 @@ import sys
 import typer
 
 # Each module only defines commands; what is heavy (torch, mkdocs) is imported when a command runs.
-from compzoo import catalog_commands, citation_commands, running, site_commands
+from compzoo import catalog_commands, choose_command, citation_commands, running, site_commands
 
 app = typer.Typer(
     name="compzoo",
@@ -18,7 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for module in (catalog_commands, citation_commands, running, site_commands):
+for module in (catalog_commands, choose_command, citation_commands, running, site_commands):
     module.register(app)
 
 
