@@ -102,12 +102,12 @@ def _tell(facts: Any, asked: Any, found: Any, protocol: Any, show_all: bool) -> 
     quality = "measured"
     if protocol is not None:
         quality = f"{protocol['label'].partition(',')[0]}{' ratio' if protocol['better'] == 'lower' else ''}"
-    table = _table("id", "method", "setting", "weights", "cache", "in all", quality)
+    table = _table("method", "setting", "weights", "cache", "in all", quality)
     for row in found["rows"][: found["stay"]]:
         takes = row["takes"]
         cells = [amount(takes[part]) for part in ("weights", "cache", "total")] if takes else ["", "", ""]
         value = digits(row["measured"], 4) if "measured" in row else ""
-        table.add_row(row["id"], names[row["id"]], row["setting"], *cells, value)
+        table.add_row(row["id"], row["setting"], *cells, value)
     if found["stay"]:
         _print(table)
     falls = found["rows"][found["stay"]:]
