@@ -17,6 +17,13 @@ def family(name: str) -> Markup:
 
 
 @cache
+def symbol(name: str) -> Markup:
+    """The family's mark to be drawn many times on one page: <svg><use href="#icon-NAME"/></svg>."""
+    svg = str(family(name)).replace('<svg class="zoo-icon" aria-hidden="true" ', f'<symbol id="icon-{name}" ', 1)
+    return Markup(svg.replace("</svg>", "</symbol>"))
+
+
+@cache
 def logo() -> Markup:
     """The zoo's mark: squares that shrink."""
     return _inline("zoo", "zoo-logo")

@@ -18,6 +18,7 @@ from site_gen.emit import (
     choose_pages,
     compare_files,
     compare_pages,
+    entries_page,
     graph_files,
     graph_page,
     highlight,
@@ -56,7 +57,7 @@ _ORDERS = {"before": "after", "after": "before", "either": "either"}
 # Pages with a module of their own: each function gives file name -> Markdown.
 FURTHER: list[Callable[[Pages], dict[str, str]]] = [
     works_pages.pages, trends_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages,
-    kind_pages.pages, compare_pages.pages, choose_pages.pages,
+    kind_pages.pages, entries_page.pages, compare_pages.pages, choose_pages.pages,
 ]  # fmt: skip
 
 
@@ -97,7 +98,6 @@ class Pages:
         """File name in the docs folder -> Markdown, formulas still as marks."""
         pages = {
             "index.md": self._home(),
-            "algorithms/index.md": self.render("algorithms.md.jinja", "algorithms/", "Algorithms", wide=True),
             "families/index.md": self.render(
                 "families.md.jinja", "families/", "Families", wide=True,
                 groups=sum(len(family.groups) for family in self.site.families.values()),
@@ -210,7 +210,8 @@ class Pages:
         for name, facet in self.site.catalog.vocabulary.items():
             values = [
                 {"name": value, "meaning": meaning, "id": links.value(name, value).partition("#")[2],
-                 "entries": [e for e in self.site.entries.values() if value in fact_values(e.algorithm, name)]}
+                 "entries": [e for e in self.site.entries.values() if value in fact_values(e.algorithm, name)],
+                 "catalog": links.catalog(**{name: value})}
                 for value, meaning in facet.values.items()
             ]
             facets.append({"id": name.replace("_", "-"), "name": fact_name(name), "meaning": facet.meaning,

@@ -22,7 +22,7 @@ NAMES = {
     "checked": "Checked", "contract": "Contract", "cost": "Cost",
 }  # fmt: skip
 _COMPUTED = {
-    "family": "What is done to the model. An entry is in its own family and group and in those where it also belongs.",
+    "family": "What is done to the model. An entry counts wherever it belongs.",
     "year": "When the method was first public.",
     "survey": "Which surveys were seen to treat the method.",
     "code": "Where there is code for it beside the implementation here.",
@@ -100,7 +100,7 @@ def build(catalog: Any, entries: Mapping[str, Any], surveys: Mapping[str, Any]) 
     add("family", _nodes(catalog.taxonomy), about="families/")
     for name in ("compresses", "stage", "data", "training"):
         from_vocabulary(name)
-    add("uses_gradients", flat(_GRADIENTS), facts["uses_gradients"].description)
+    add("uses_gradients", flat(_GRADIENTS), "Whether a backward pass is needed.")
     for name in ("structure", "granularity"):
         from_vocabulary(name)
     add("bits", _bits(vocabulary["bits"], entries.values()), facts["bits"].description, "vocabulary/#bits")

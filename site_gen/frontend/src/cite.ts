@@ -51,12 +51,17 @@ function startList(bar: HTMLElement, list: HTMLElement, file: (form: Form) => Pr
 
   function keys(): string[] {
     const chosen = rows().filter((row) => boxes.get(row)?.checked);
-    const wanted = chosen.length ? chosen : rows().filter((row) => !row.closest("[hidden]"));
+    const wanted = anyChosen() ? chosen : rows().filter((row) => !row.closest("[hidden]"));
     return [...new Set(wanted.map((row) => row.dataset.work!))];
   }
 
+  /** Also where what is chosen has no work to cite. */
+  function anyChosen(): boolean {
+    return list.querySelector(".zoo-choose:checked") !== null;
+  }
+
   function update(): void {
-    const chosen = [...boxes.values()].some((box) => box.checked);
+    const chosen = anyChosen();
     const number = keys().length;
     count.textContent = `Cite the ${number} ${chosen ? "chosen" : "shown"}:`;
     for (const button of actions) button.disabled = number === 0;
@@ -94,8 +99,10 @@ function startList(bar: HTMLElement, list: HTMLElement, file: (form: Form) => Pr
   update();
 }
 
-/** A box at the start of the row, or of its first cell. */
+/** The box of the row, where the page has none a new one at the start of the row or of its first cell. */
 function addBox(row: HTMLElement, changed: () => void): HTMLInputElement {
+  const given = row.querySelector<HTMLInputElement>("input.zoo-choose");
+  if (given) return given; // the page that has it tells of its changes
   const box = document.createElement("input");
   box.type = "checkbox";
   box.className = "zoo-choose";
