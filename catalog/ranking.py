@@ -11,6 +11,7 @@ test asks both the same questions. In short:
   the keyboard from it; swapped letters are one slip.
 - A document's answer to a word is that of its best field, with a little for each further one, and counts more the
   fewer documents have the word. Documents that answer more of the query's words come first by far.
+- A query that is as a whole a key term of a document, or means the same, is answered by it in full.
 - What is called just like the query comes first. A tool that is named after an idea (PEFT) does not: who types the word
   for the idea gets the methods, with the tool beside them, and behind them the papers that mention it in their titles.
 """
@@ -91,6 +92,7 @@ class Index:
         self._docs: list[tuple[str, str, str]] = []  # id, kind, name
         self._keys: list[str] = []
         self._called: list[set[str]] = []  # the names of each document, written together
+        self._keyed: dict[str, dict[int, None]] = defaultdict(dict)  # key term (its stems, or its meaning) -> documents
         self._text: list[str] = []  # the stems of its names and its title, in their order
         self._weights: dict[str, dict[int, float]] = defaultdict(dict)  # stem or meaning -> document -> weight
         self._known: dict[str, str] = {}  # word -> its stem
@@ -108,7 +110,7 @@ class Index:
             tokens = words(doc.get(field) or "")
             stems = [stem(token) for token in tokens]
             terms = list(stems)
-            if field not in NAMES or kind not in RULES["proper"]:
+            if field != "terms" and (field not in NAMES or kind not in RULES["proper"]):
                 terms += [meaning for meaning, _, _ in self._phrases(stems)]
             if field in NAMES:
                 for name in (doc.get(field) or "").split(";"):
@@ -121,6 +123,12 @@ class Index:
             if field == "title":
                 called |= {re.sub(r"^(?:a|an|the) ", "", " ".join(words(one))).replace(" ", "") for one in
                            (doc.get(field) or "").split(";")}
+            if field == "terms":
+                for one in filter(str.strip, (doc.get(field) or "").split(";")):
+                    parts = [stem(word) for word in words(one)]
+                    whole = [meaning for meaning, _, length in self._phrases(parts) if length == len(parts)]
+                    for key in (" ".join(parts), *whole):
+                        self._keyed[key][number] = None
             if field in (*NAMES, "title"):
                 text += [form for form, token in zip(stems, tokens, strict=False) if token not in STOP]
             for token in tokens:
@@ -153,6 +161,11 @@ class Index:
             for number, (score, quality) in best.items():
                 scores[number] += score
                 answered[number] += quality * worth
+        for key in dict.fromkeys((" ".join(map(stem, tokens)), idea)):  # the whole query is a key term
+            holders = self._keyed.get(key, ())
+            for number in holders:
+                scores[number] += RULES["term"] * self._rarity_of(len(holders))
+                answered[number] = asked
         spoken = [token for token in tokens if token not in STOP]
         whole = {"".join(tokens), "".join(spoken)}
         sequence = f" {' '.join(stem(token) for token in spoken)} " if len(spoken) > 1 else None
@@ -175,7 +188,9 @@ class Index:
         ]  # fmt: skip
 
     def _rarity(self, term: str) -> float:
-        held = len(self._weights.get(term, ()))
+        return self._rarity_of(len(self._weights.get(term, ())))
+
+    def _rarity_of(self, held: int) -> float:
         return math.log(1 + (len(self._docs) - held + 0.5) / (held + 0.5)) + RULES["floor"]
 
     def _worth(self, unit: dict[str, float]) -> float:
@@ -183,9 +198,9 @@ class Index:
         fit = max(unit.values(), default=0)
         return min((self._rarity(term) for term, quality in unit.items() if quality == fit), default=self._rarity(""))
 
-    def _units(self, tokens: list[str]) -> tuple[list[dict[str, float]], bool]:
-        """A query as units, each a set of terms (with how well they fit) of which one has to be met; and whether the
-        query as a whole is a phrase that has synonyms.
+    def _units(self, tokens: list[str]) -> tuple[list[dict[str, float]], str]:
+        """A query as units, each a set of terms (with how well they fit) of which one has to be met; and the meaning of
+        the query where it is as a whole a phrase that has synonyms.
         """
         meant = [self._meant(token) for token in tokens]
         stems = [stem(word) for word in meant]
@@ -214,7 +229,8 @@ class Index:
             place += 1
         if not units:
             units = [self._terms(token) for token in tokens]
-        return units, phrases.get(0, ("", 0))[1] == len(tokens) > 0
+        meaning, length = phrases.get(0, ("", 0))
+        return units, meaning if length == len(tokens) else ""
 
     def _phrases(self, stems: list[str]) -> list[tuple[str, int, int]]:
         """The meanings of phrases in a text, longest first and without overlaps: (meaning, start, length)."""

@@ -12,6 +12,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from catalog.ranking import FIELDS, STOP, Hit, Index, stem, words
+from catalog.terms import Term, key_terms
+from catalog.texts import said_by_surveys, without_marks
 
 if TYPE_CHECKING:
     from catalog.loading import Catalog
@@ -51,24 +53,16 @@ KINDS: dict[str, str] = {
     "experts": "mixture of experts",
     "adaptation": "parameter-efficient fine-tuning",
 }
-_MARKS = str.maketrans({"*": None, "`": None, "_": " "})
-
-
-def without_marks(text: str) -> str:
-    """A text without its formulas, its references to equations and works, and the marks of Markdown."""
-    text = re.sub(r"\$\$.+?\$\$|\$(?!\s)[^$\n]*?[^\s$]\$(?!\d)", " , ", text, flags=re.DOTALL)
-    text = re.sub(r"\[(?:eq-|@)[^\]\n]*\]", " ", text)
-    return re.sub(r"\[([^\]\n]*)\]\([^)\n]*\)", r"\1", text).translate(_MARKS)
-
 
 def all_documents(catalog: Catalog) -> list[dict[str, str]]:
     """One document for everything that has a page or a place on one: `id`, `kind`, and texts for some of FIELDS.
 
-    `kind` and `id` together name a document. A work is found by the entry, framework, benchmark, metric or survey that
-    is about it, and is a document of its own only where nothing is.
+    `kind` and `id` together name a document. A work is found by the entry or survey that is about it, and is a document
+    of its own only where none is.
     """
     found = [*_entries(catalog), *_taxonomy(catalog), *_surveys(catalog), *kind_documents(catalog),
              *_vocabulary(catalog), *work_documents(catalog)]  # fmt: skip
+    _add_key_terms(found, catalog)
     _keep_telling_words(found)
     return [{name: text for name, text in document.items() if text} for document in found]
 
@@ -89,6 +83,23 @@ def short(work: Work) -> str:
     if len(work.authors) > 2 or (people and not work.authors_complete):
         return f"{people[0]} et al. {work.year}"
     return " ".join([*([" and ".join(people)] if people else []), str(work.year)])
+
+
+def _add_key_terms(found: list[dict[str, str]], catalog: Catalog) -> None:
+    """The key terms that the page of a document shows: of an entry, a family, a work."""
+    terms = key_terms(catalog)
+    for document in found:
+        kind, identifier = document["kind"], document["id"]
+        shown: list[Term] = []
+        if kind == "algorithm":
+            shown = terms.entries[identifier]
+        elif kind == "family":
+            shown = terms.families[identifier]
+        elif kind == "survey":
+            shown = terms.works[catalog.surveys[identifier].work]
+        elif kind == "paper":
+            shown = terms.works[identifier]
+        document["terms"] = "; ".join(term.text for term in shown)
 
 
 def _keep_telling_words(found: list[dict[str, str]]) -> None:
@@ -112,16 +123,6 @@ def _keep_telling_words(found: list[dict[str, str]]) -> None:
         }
         best = sorted(telling, key=lambda form: (-telling[form], form))[:KEPT]
         document["body"] = " ".join(sorted(min(forms[form], key=lambda w: (-forms[form][w], w)) for form in best))
-
-
-def said_by_surveys(catalog: Catalog) -> dict[str, list[str]]:
-    """What the surveys say of a work, in our words; by key, without what was only recalled."""
-    found: dict[str, list[str]] = {}
-    for survey in catalog.surveys.values():
-        for _, leaf in survey.leaves():
-            if leaf.says and leaf.read != "recalled":
-                found.setdefault(leaf.work, []).append(leaf.says)
-    return found
 
 
 def facts(entry: Algorithm) -> str:
@@ -270,9 +271,8 @@ def _kind_document(catalog: Catalog, kind: str, identifier: str, one: Any) -> di
 
 
 def work_documents(catalog: Catalog) -> list[dict[str, str]]:
-    """One document a work that nothing else describes: no entry, framework, benchmark, metric or survey is about it."""
+    """One document a work that no entry and no survey is about."""
     about = {entry.paper for entry in catalog.algorithms.values()} | {one.work for one in catalog.surveys.values()}
-    about |= {one.work for found in catalog.kinds().values() for one in found.values()}
     says = said_by_surveys(catalog)
     return [
         {

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from catalog import model, release
+from catalog.placing import families_of_works
 from site_gen.enrich import citations, code, combined, compare, coverage, crosswalk, facets, kinds, measured, together
 from site_gen.enrich.choose import Choose
 from site_gen.enrich.choose import build as what_to_choose_from
@@ -207,7 +207,7 @@ def enrich(source: Source) -> Site:
         graph=graph,
         literature=literature(catalog, graph, placed),
         ties=ties(catalog, graph.edges),
-        terms=key_terms(catalog, placed),
+        terms=key_terms(catalog),
         trends=trends(catalog, works),
         reported=reported_numbers(catalog, entries, works),
         kinds=kinds.build(catalog, filings, entries),
@@ -295,23 +295,12 @@ def _works(catalog: Any, entries: dict[str, Entry], filings: dict[str, list[Fili
         for key in _named_works(algorithm):
             if key != algorithm.paper:
                 used.setdefault(key, []).append(entry.id)
-    examples: dict[str, list[str]] = {}
-    for node in catalog.taxonomy.nodes():
-        for key in catalog.taxonomy.group(node).examples:
-            examples.setdefault(key, []).append(node.partition("/")[0])
-    views = {}
-    for key, work in catalog.bibliography.items():
-        family, origin = None, ""
-        if key in papers:
-            family, origin = entries[papers[key][0]].algorithm.home, "entry"
-        elif key in examples:
-            family, origin = Counter(examples[key]).most_common(1)[0][0], "example"
-        else:
-            votes = Counter(filing.family for filing in filings.get(key, []) if filing.covered and filing.family)
-            if votes and (len(votes) == 1 or votes.most_common(2)[0][1] > votes.most_common(2)[1][1]):
-                family, origin = votes.most_common(1)[0][0], "survey"
-        views[key] = WorkView(key, work, papers.get(key, []), used.get(key, []), filings.get(key, []), family, origin)
-    return views
+    placed = families_of_works(catalog)
+    return {
+        key: WorkView(key, work, papers.get(key, []), used.get(key, []), filings.get(key, []),
+                      *placed.get(key, (None, "")))
+        for key, work in catalog.bibliography.items()
+    }
 
 
 def _named_works(algorithm: model.Algorithm) -> list[str]:

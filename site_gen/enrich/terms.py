@@ -1,111 +1,18 @@
-"""Key terms of entries, works and families by TF-IDF over our own texts, and the entries whose texts are most alike.
-
-A term is a run of one to three words. Stop words, adverbs, numbers, formulas, punctuation and the names of models and
-data sets break a run. Forms of one term (British, plural, -ed and -ing, hyphen or not) count as one; a text's terms are
-shown as it writes them itself, so that a search for them finds it. What a term is worth is decided by scikit-learn's
-TF-IDF alone; what is a term, by the lists and bounds below.
-"""
+"""The key terms of the catalog, and the entries whose texts are most alike."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import numpy
 from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
-from catalog import model
-from catalog.search import said_by_surveys, without_marks, words
+from catalog import Catalog, terms
+from catalog.terms import Corpus, Term
 
-LONGEST = 3  # words in a term; one with hyphens counts as one
-LEAST = 2  # texts that have a term, or it leads nowhere
-MOST = 0.2  # share of the entries past which a term tells none of them from the others
-MOST_WORKS = 0.05  # the same among the works, whose texts are a line or two
-OF_ENTRY, OF_WORK, OF_FAMILY = 10, 6, 12  # terms shown
-TWICE, FILLED = 2, 6  # how often an entry says its key terms; up to so many it may have said once
-WHOLE = 0.5  # a phrase stands for its parts from this share of their weight on
 ALIKE, REASONS = 5, 4  # entries that are alike, and shared terms shown for each
 CLOSE = 0.1  # cosine below which what two texts share is chance
-NAMING = ("model", "dataset", "benchmark")  # roles of works whose names say on what was measured, not what is done
-
-# Words that join or tell and name nothing; every form of them. They break a phrase.
-JOINING = """
-    a100 ability able accord account achieve act actual add afterward ago ahead alike allow alone amount answer
-    apart appear appendix apply argue arise aside ask assume author average avoid away back balance base based basis
-    be beat beats become beforehand begin behind believe belong below benefit beside best better beyond big billion
-    bind blind bound brief bring broad brought build built call came cannot careful carry case cause chain chance
-    change cheap check choice choose chosen cite claim class clear close closer closest coarse collect combine come
-    comes common compare comparison compensate complete comprise computation compute concern connected consecutive
-    consider constant contain context continue contribute convert coordinate copy correct cost count cover cross
-    current cut date day deal dealt decide deep default define delay depend derive describe design determine develop
-    device did differ difference different difficult direct directly discard distinct divide does double draw drawn
-    drive easy edge effect effective either element else employ empty enable end enjoy enlarge enough enter entire
-    entry equal equation equivalent especially essential estimate etc even evenly ever exact example exceed exist
-    expect expensive experiment explore extend extra extrapolate extreme fade faithful fall false far fast fewer
-    field fifth final find finely finish first fit five fix follow form former found four fourth fraction free
-    frequent front full fully gain gap gather gb general generally get give given go gone good got gpu gpus great
-    greater greatest grow guide half halve hand handle happen hard hardly harm having held help high higher highest
-    hold hour human hundred hurt idea ideal identical importantly improve include increase independent indicate
-    individual inner inside inspire instead intend interest introduce introduction involve item job join joint
-    jointly just keep kept kind know known lack lain large larger largest late later latter lay lead leads least
-    leave left length lengthen lesson let level lie lies light like likely limit line list little llm llms load
-    loader long longer longest look loop lose lost lot low lower lowest made main major make makes many mark massive
-    match matter mb mean meaning meet member mention mere met method middle million mind minus minute miss modest
-    moment month move multi multiple naive name named narrow narrower natural near nearly necessary need neglect new
-    next non note noted nothing notice nowadays number nvidia obtain occur odd offer old one only open opposite
-    option ordinary origin original otherwise outcome outright outside overall overcome own page pair paper part
-    partial particular pass past pay people percent perform performance perspective phase pick picture piece place
-    plain plan play plus point poor pose possible post practical practice precede precise prefer prepare present
-    preserve pretrained pretraining prevent previous price principle print prior problem proceed produce program
-    promise proper property propose protect prove provide publish pull push put quantity question quick quite raise
-    ran range rapid rate reach read ready real really reason receive recent recommend reduce reduction refer reflect
-    regard relative rely remain remark remove repeat replace report represent representative require research resort
-    respect rest result return reveal rich rise role room rough roughly rule run safe said sat save saw say scenario
-    scheme second section see seek seem seen select send sense sent separate series serve set setting setup seven
-    several shape shelf short show shown shrink side similar simple simplify simply sit situation six size slight
-    slow slower small smaller smallest solely solution solve sort source spare special specific spend spread square
-    stable stack stage stand standard start state stay step still stood stop store straight straightforward strength
-    strict strong strongly student study style subsequent substitute succeed successful such suffer suffice suggest
-    suit suitable sum summary superior supply support suppose sure survey table take taken teacher technical tell
-    ten tenth term test text thing think third thought thousand three thrown time title today together took tool
-    total touch towards traditional treat tried true truth try turn twice two type typical unchanged underlie
-    understand unify unit unless unlike unused usable use used useful useless user uses using usual usually value
-    various vary version view wait want wanted waste way week well went whatever whenever whereas wherever whole
-    wide widely widen widened wider win wins won word work world worse worth would write wrong year yet yield zero
-"""
-# Words of the whole field, which say nothing alone or with each other but are parts of telling phrases.
-GENERAL = """
-    16-bit 32-bit accuracy accurate activation algorithm approach approximate architecture arithmetic array axis
-    baseline batch bit block channel column component compress compression computational computing corpus cost data
-    dense dimension dimensional drop efficiency efficient error evaluation existing factor family feature
-    feed-forward final fine-tuning forward function generation generative group head hidden image individual
-    inference information initialize input instance intermediate iteration language layer learn linear local loss
-    machine map matrix memory method metric minimize model module multiply network neural objective operation
-    optimal optimization optimize output parameter pattern perplexity position pre-trained predict prediction
-    process processing product quality quantize quantized row sample scale score search self sequence single smaller
-    space speed speedup structure sub subset system task technique tensor token train training transformer tune
-    update variable variant vector vision weight width wise
-"""
-
-_TOKEN = re.compile(
-    r"(?P<bits>\d+(?:\.\d+)?[\s-]*bits?\b)|(?P<pattern>\b(?:\d+|[NnMm])\s?:\s?(?:\d+|[NnMm])\b)"
-    r"|(?P<word>[^\W\d_]\w*(?:['’]s\b)?(?:-\w+)*)|(?P<number>\d[\w.,%-]*)|(?P<mark>[^\s\w])"
-)
-_ADVERB = re.compile(r"[a-z]{4,}ly$")
-_ODD = {"matrices": "matrix", "indices": "index", "vertices": "vertex", "criteria": "criterion", "axes": "axis"}
-
-
-@dataclass(frozen=True)
-class Term:
-    """A term as it is mostly written, and its weight in the text whose term it is."""
-
-    text: str
-    weight: float
 
 
 @dataclass(frozen=True)
@@ -130,258 +37,29 @@ class Terms:
     alike: dict[str, list[Alike]]
 
 
-@dataclass(frozen=True)
-class Text:
-    """The texts on one method: sentences, titles and the like, and its own names, which its page has anyway."""
-
-    sentences: Sequence[str]
-    titles: Sequence[str] = ()
-    names: Sequence[str] = ()
+def key_terms(catalog: Catalog) -> Terms:
+    """The key terms of a catalog, and which entries are alike."""
+    found = terms.key_terms(catalog)
+    near = dict(zip(found.entries, alike(found.corpus, list(found.entries)), strict=True))
+    return Terms(found.entries, found.works, found.families, near)
 
 
-def key_terms(catalog: Any, families: dict[str, str]) -> Terms:
-    """The key terms of a catalog. `families[key]` is the family of a work, where it is known."""
-    says = said_by_surveys(catalog)
-    groups: dict[str, list[str]] = defaultdict(list)
-    for node in catalog.taxonomy.nodes():
-        for key in catalog.taxonomy.group(node).examples:
-            groups[key].append(catalog.taxonomy.group(node).name)
-    entries = {}
-    for entry in catalog.algorithms.values():
-        work = catalog.paper_of(entry)
-        homes = [catalog.taxonomy.group(node).name for node in (entry.family, *entry.also_in)]
-        entries[entry.id] = Text(
-            [*entry_texts(entry), *says.get(entry.paper or "", ())], [*homes, *([work.title] if work else ())],
-            [*entry.names, entry.id.replace("-", " "), *((work.name, *work.aliases) if work else ())],
-        )
-    described = {entry.paper: entry.id for entry in reversed(catalog.algorithms.values()) if entry.paper}
-    works = {
-        key: Text(
-            says.get(key, ()), [work.title, *groups[key]],
-            [work.name, *work.aliases] if work.name != work.title else (),
-        )
-        for key, work in catalog.bibliography.items() if key not in described
-    }
-    naming = [name for work in catalog.bibliography.values() if work.role in NAMING
-              for name in (work.name, *work.aliases)]
-    found = Corpus(list(entries.values()), list(works.values()), naming)
-    of_entries = dict(zip(entries, found.of_entries(), strict=True))
-    of_works = dict(zip(works, found.of_works(), strict=True))
-    kinds = [entry.home for entry in catalog.algorithms.values()] + [families.get(key, "") for key in works]
-    return Terms(
-        entries=of_entries,
-        works={key: of_entries[described[key]] if key in described else of_works[key] for key in catalog.bibliography},
-        families={name: found.of_kind(kinds, name) for name in catalog.taxonomy.families},
-        alike=dict(zip(entries, found.alike(list(entries)), strict=True)),
-    )
-
-
-def entry_texts(entry: model.Algorithm) -> list[str]:
-    """What an entry says of its method. Not the plain words, which are pictures; nor what was measured on our bench."""
-    claims = [claim.text for claim in (*entry.strengths, *entry.limits) if not claim.measured]
-    return [entry.summary, entry.idea, *entry.steps, *claims]
-
-
-class Corpus:
-    """Every text as a row of TF-IDF weights: `entries` weighed among the entries, `all` and `works` among all texts."""
-
-    def __init__(self, entries: Sequence[Text], works: Sequence[Text], naming: Sequence[str] = ()):
-        cut = _cutter(naming)
-        found = [list(phrases(text, cut)) for text in (*entries, *works)]
-        counts = [Counter(key for key, _ in terms) for terms in found]
-        of_entries = Counter(key for count in counts[: len(entries)] for key in count)
-        of_works = Counter(key for count in counts[len(entries) :] for key in count)
-        self.keys = sorted(
-            key for key, texts in (of_entries + of_works).items()
-            if texts >= LEAST and of_entries[key] <= max(LEAST, MOST * len(entries))
-            and of_works[key] <= max(LEAST, MOST_WORKS * len(works))
-        )
-        self.forms = [_forms(terms) for terms in found]
-        self.common = _forms(term for terms in found for term in terms)
-        self.entries = _weigh(counts[: len(entries)], self.keys)
-        self.said = [{index for index, key in enumerate(self.keys) if count[key] >= TWICE}
-                     for count in counts[: len(entries)]]
-        self.all = _weigh(counts, self.keys)
-        self.works = self.all[len(entries) :]
-
-    def of_entries(self) -> list[list[Term]]:
-        """What an entry says more than once; filled up, where that is little, with what it says once."""
-        found = []
-        for row, said, forms in zip(self.entries, self.said, self.forms, strict=False):
-            weights = _row(row)
-            key = self._best({index: weight for index, weight in weights.items() if index in said}, OF_ENTRY, forms)
-            found.append(key if len(key) >= FILLED else self._best(weights, FILLED, forms, first=said))
-        return found
-
-    def of_works(self) -> list[list[Term]]:
-        forms = self.forms[self.entries.shape[0] :]
-        return [self._best(_row(row), OF_WORK, of_work) for row, of_work in zip(self.works, forms, strict=True)]
-
-    def of_kind(self, kinds: Sequence[str], kind: str) -> list[Term]:
-        """The terms whose mean weight in the texts of one kind is furthest above that in the others."""
-        inside = numpy.array([name == kind for name in kinds], dtype=bool)
-        if not inside.any() or not self.keys:
-            return []
-        above = _mean(self.all[inside]) - _mean(self.all[~inside])
-        shared = numpy.asarray((self.all[inside] > 0).sum(axis=0)).ravel() >= LEAST
-        weights = {index: above[index] for index in numpy.flatnonzero(shared & (above > 1e-9))}
-        return self._best(weights, OF_FAMILY, self.common)
-
-    def alike(self, names: Sequence[str]) -> list[list[Alike]]:
-        """For each entry the others of the highest cosine, and the shared terms that add most to it."""
-        found = []
-        for index, row in enumerate(self.entries):
-            cosines = numpy.round((self.entries @ row.T).toarray().ravel(), 6)
-            order = sorted((-cosine, names[other], other) for other, cosine in enumerate(cosines)
-                           if other != index and cosine >= CLOSE)
-            alike = []
-            for cosine, name, other in order[:ALIKE]:
-                shared = self._best(_row(row.multiply(self.entries[other]).tocsr()), REASONS, self.common)
-                alike.append(Alike(name, float(-cosine), tuple(term.text for term in shared)))
-            found.append(alike)
-        return found
-
-    def _best(
-        self, weights: dict[int, float], most: int, forms: dict[Key, str], first: Collection[int] = ()
-    ) -> list[Term]:
-        """The weightiest terms, those of `first` before the others, as `forms` has them.
-
-        None is a part of another: the phrase stays where it holds its own, else the part.
-        """
-        def place(index: int) -> tuple[bool, float, Key]:
-            return index not in first, -round(weights[index], 9), self.keys[index]
-
-        kept: list[int] = []
-        for index in sorted(weights, key=place):
-            key = set(self.keys[index])
-            if any(key <= set(self.keys[other]) for other in kept):
-                continue
-            parts = [other for other in kept if set(self.keys[other]) < key]
-            if parts and weights[index] >= WHOLE * weights[parts[0]]:
-                kept[kept.index(parts[0])] = index
-                kept = [other for other in kept if other not in parts]
-            elif not parts:
-                kept.append(index)
-        return [Term(forms[self.keys[index]], round(float(weights[index]), 6)) for index in kept[:most]]
-
-
-def _weigh(counts: Sequence[Counter[Key]], known: Sequence[Key]) -> csr_matrix:
-    """TF-IDF with 1 + log of the counts and rows of length 1."""
-    if not known or not counts:
-        return csr_matrix((len(counts), len(known)))
-    vectorizer = TfidfVectorizer(
-        analyzer=lambda count: count.elements(), vocabulary={key: index for index, key in enumerate(known)},
-        lowercase=False, sublinear_tf=True, smooth_idf=True, norm="l2",
-    )
-    rows = vectorizer.fit_transform(counts).tocsr()
-    rows.sort_indices()
-    return rows
-
-
-def _forms(terms: Iterable[tuple[Key, str]]) -> dict[Key, str]:
-    """How each term is mostly written."""
-    written: dict[Key, Counter[str]] = defaultdict(Counter)
-    for key, form in terms:
-        written[key][form] += 1
-    return {key: min(forms.items(), key=lambda pair: (-pair[1], pair[0]))[0] for key, forms in written.items()}
-
-
-def _row(row: csr_matrix) -> dict[int, float]:
-    return dict(zip(row.indices, row.data, strict=True))
-
-
-def _mean(rows: csr_matrix) -> numpy.ndarray:
-    return numpy.asarray(rows.mean(axis=0)).ravel() if rows.shape[0] else numpy.zeros(rows.shape[1])
-
-
-# --- from a text to its terms -------------------------------------------------------------------------------------
-
-Key = tuple[str, ...]  # the words of a term in their plain form
-Unit = tuple[Key, str, bool]  # a word or compound: plain form, as written, whether it says something alone
-
-
-def phrases(text: Text, cut: re.Pattern[str] | None = None) -> Iterator[tuple[Key, str]]:
-    """Every term of a text with the form in which it is written: ("low", "rank"), "low-rank"."""
-    own = _cutter(text.names)
-    for sentence, parts in ((True, text.sentences), (False, text.titles)):
-        for part in parts:
-            plain = without_marks(part)
-            for names in (own, cut):
-                plain = names.sub(" | ", plain) if names else plain
-            for run in _runs(plain, sentence):
-                for start in range(len(run)):
-                    for end in range(start + 1, min(start + LONGEST, len(run)) + 1):
-                        units = run[start:end]
-                        if any(tells for _, _, tells in units):
-                            yield tuple(word for key, _, _ in units for word in key), " ".join(u[1] for u in units)
-
-
-def _runs(text: str, sentence: bool) -> Iterator[list[Unit]]:
-    """Units that follow each other without a break. In a sentence, a capital that does not begin it is kept."""
-    run: list[Unit] = []
-    begins = True
-    for match in _TOKEN.finditer(text):
-        unit = _unit(match, keep=sentence and not begins)
-        begins = match.lastgroup == "mark" and match[0] in ".!?:;"
-        if unit is not None:
-            run.append(unit)
-        elif run:
-            yield run
-            run = []
-    if run:
-        yield run
-
-
-def _unit(match: re.Match[str], keep: bool) -> Unit | None:
-    written = match[0]
-    if match.lastgroup == "bits":
-        width = re.match(r"[\d.]+", written)[0]
-        return (f"{width}bit",), f"{width}-bit", f"{width}-bit" not in GENERAL
-    if match.lastgroup == "pattern":
-        written = re.sub(r"\s", "", written).upper()
-        return (written,), written, True
-    if match.lastgroup != "word":
-        return None
-    written = re.sub(r"['’]s\b", "", written)
-    parts = written.split("-")
-    if not keep:
-        parts = [part.lower() if part[1:] == part[1:].lower() else part for part in parts]
-        written = "-".join(parts)
-    key = tuple(stem(part) for part in parts)
-    tells = not all(part in _JOINING or part in _GENERAL or len(part) < 2 for part in key)
-    if len(parts) == 1 and (key[0] in _JOINING or parts[0].lower() in ENGLISH_STOP_WORDS or _ADVERB.match(written)
-                            or len(written) < 2):
-        return None
-    return key, written, tells
-
-
-def _cutter(names: Iterable[str]) -> re.Pattern[str] | None:
-    """What finds any of the names in a text, with blanks or hyphens, in capitals or not."""
-    forms = sorted({re.sub(r"(\\?[\s-])+", r"[\\s-]+", re.escape(name)) for name in names if name.strip()},
-                   key=lambda form: (-len(form), form))
-    return re.compile(rf"(?<!\w)(?:{'|'.join(forms)})(?:s|'s|’s)?(?!\w)", re.IGNORECASE) if forms else None
-
-
-@lru_cache(maxsize=100_000)
-def stem(word: str) -> str:
-    """One spelling for the forms of a word: small letters, no accents, American, no ending -s, -ed, -ing or -e."""
-    found = "".join(words(word)) or word.lower()
-    found = _ODD.get(found, found)
-    if len(found) < 4 or not found.isalpha():
-        return found
-    if found.endswith("ies") and len(found) > 4:
-        found = found[:-3] + "y"
-    elif found.endswith("sses"):
-        found = found[:-2]
-    elif found.endswith("s") and found[-2] not in "aisu":
-        found = found[:-1]
-    for ending in ("ing", "ed"):
-        root = found[: -len(ending)]
-        if found.endswith(ending) and not found.endswith("eed") and len(root) > 2 and re.search("[aeiouy]", root):
-            found = root[:-1] if root[-1] == root[-2] and root[-1] not in "aeiouls" else root
-            break
-    return found[:-1] if found.endswith("e") and len(found) > 3 else found
-
-
-_JOINING = frozenset(stem(word) for word in JOINING.split())
-_GENERAL = frozenset(stem(part) for word in GENERAL.split() for part in word.split("-"))
+def alike(corpus: Corpus, names: Sequence[str]) -> list[list[Alike]]:
+    """For each entry the others of the highest cosine, and the shared terms that add most to it."""
+    lengths = numpy.cumsum([0, *(len(row) for row in corpus.entries)])
+    places = [index for row in corpus.entries for index in row]
+    weights = [weight for row in corpus.entries for weight in row.values()]
+    matrix = csr_matrix((weights, places, lengths), shape=(len(corpus.entries), len(corpus.keys)))
+    found = []
+    for number, row in enumerate(corpus.entries):
+        cosines = numpy.round((matrix @ matrix[number].T).toarray().ravel(), 6)
+        order = sorted((-cosines[other], names[other], other) for other in numpy.flatnonzero(cosines >= CLOSE)
+                       if other != number)  # fmt: skip
+        near = []
+        for cosine, name, other in order[:ALIKE]:
+            both = {index: weight * corpus.entries[other][index] for index, weight in row.items()
+                    if index in corpus.entries[other]}
+            shared = corpus.best(both, REASONS, corpus.common)
+            near.append(Alike(name, float(-cosine), tuple(term.text for term in shared)))
+        found.append(near)
+    return found

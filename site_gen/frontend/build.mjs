@@ -28,7 +28,7 @@ const madeStyles = {
 
 await rm(out, { recursive: true, force: true });
 await build({
-  entryPoints: { zoo: "src/zoo.ts", "zoo-style": "src/zoo.css", "zoo-more": "src/more.css" },
+  entryPoints: { zoo: "src/zoo.ts", "search-worker": "src/search-worker.ts", "zoo-style": "src/zoo.css", "zoo-more": "src/more.css" },
   outdir: out,
   absWorkingDir: import.meta.dirname,
   bundle: true,

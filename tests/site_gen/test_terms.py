@@ -1,87 +1,15 @@
-"""Key terms: what counts as a term, what it is worth, which entries are alike; on the real catalog too."""
+"""Key terms on the pages, and which entries are alike; on the real catalog too."""
 
 from __future__ import annotations
 
-import math
 import random
 
 import pytest
 
 from catalog import load
-from catalog import search as index
+from catalog.terms import Corpus, Text, entry_texts
 from site_gen.enrich import terms
-from site_gen.enrich.terms import Corpus, Text, key_terms, phrases, stem
-
-
-def forms(*sentences: str, **rest: object) -> set[str]:
-    return {form for _, form in phrases(Text(sentences, **rest))}
-
-
-# --- what counts as a term --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("text", "wanted"), [
-    ("The inverse Hessian.", {"inverse", "Hessian", "inverse Hessian"}),
-    ("Hessian of an outlier", {"hessian", "outlier"}),  # a capital that begins a sentence says nothing
-    ("Inverse, Hessian", {"inverse", "Hessian"}),
-    ("inverse (Hessian) outlier", {"inverse", "Hessian", "outlier"}),
-    ("inverse $H^{-1}$ outlier and $$x\n= y$$ cascade", {"inverse", "outlier", "cascade"}),
-    ("inverse [eq-update] and [@frantar2023optq] **outlier**", {"inverse", "outlier"}),
-    ("a [cascade](https://example.org/outlier) of 128 tokens", {"cascade"}),
-    ("the layer, the model and its weights", set()),
-    ("output layer", set()),
-    ("token dropping", set()),
-    ("orthogonal weight", {"orthogonal", "orthogonal weight"}),
-    ("a router sharply orthogonal", {"router", "orthogonal"}),  # adverbs break
-    ("low-rank", {"low-rank"}),
-    ("post-training outlier", {"outlier", "post-training outlier"}),  # no term begins inside a compound
-    ("in-context", {"in-context"}),
-    ("layer-wise", set()),
-    ("4-bit, 4 bits and 4bit", {"4-bit"}),
-    ("16-bit", set()),
-    ("N:M or 2 : 4", {"N:M", "2:4"}),
-    ("the router's outlier", {"router", "outlier", "router outlier"}),
-    ("a b c d", set()),
-    ("one two router gate cascade outlier", {"router", "gate", "cascade", "outlier", "router gate", "gate cascade",
-                                             "cascade outlier", "router gate cascade", "gate cascade outlier"}),
-])  # fmt: skip
-def test_terms_of_a_text(text, wanted):
-    assert forms(text) == wanted
-
-
-def test_names_break_a_text():
-    own = {"names": ["SmoothQuant", "Smooth Quant", "LLM.int8()"]}
-    assert forms("smoothquant cascade SmoothQuant's router smooth-quant gate LLM.int8() outlier", **own) == {
-        "cascade", "router", "gate", "outlier"}
-    assert "SmoothQuants" in forms("cascade SmoothQuants", names=["SmoothQuan"])  # only whole words are names
-    cut = Text(["The router of RoBERTa and of OPT-175B outlier"])
-    found = {form for _, form in phrases(cut, terms._cutter(["RoBERTa", "OPT"]))}
-    assert found == {"router", "outlier"}
-
-
-def test_titles_have_no_capitals_of_their_own():
-    assert forms(titles=["Outlier Suppression via LoRA and On-Device Routing"]) == {
-        "outlier", "suppression", "outlier suppression", "LoRA", "on-device", "routing", "on-device routing"}
-
-
-@pytest.mark.parametrize("alike", [
-    ("merge", "merges", "merged", "merging"), ("quantize", "quantised", "quantizing"), ("outlier", "Outliers"),
-    ("matrix", "matrices"), ("prune", "pruned", "prunes"), ("embedding", "embedded"), ("bias", "biases"),
-    ("loss", "losses"), ("policy", "policies"), ("Nyström", "nystrom"), ("neighbour", "neighbor"),
-    ("round", "rounding"), ("drop", "dropped"), ("make", "makes"),
-])  # fmt: skip
-def test_forms_of_one_word(alike):
-    assert len({stem(word) for word in alike}) == 1
-
-
-@pytest.mark.parametrize("apart", [("route", "router"), ("sparse", "sparsity"), ("exceed", "exce"),
-                                   ("adapter", "adaptive"), ("normal", "normalization"),
-                                   ("general", "generate"), ("string", "str")])  # fmt: skip
-def test_words_that_stay_apart(apart):
-    assert stem(apart[0]) != stem(apart[1])
-
-
-# --- what a term is worth ---------------------------------------------------------------------------------------------
+from site_gen.enrich.terms import alike, key_terms
 
 ENTRIES = [
     Text(["Router and router and cascade.", "A router.", "A cascade of gates."]),
@@ -90,74 +18,18 @@ ENTRIES = [
 ]
 
 
-def weights(found: list[terms.Term]) -> dict[str, float]:
-    return {term.text: term.weight for term in found}
-
-
-def test_weights_are_those_of_tf_idf(monkeypatch):
-    monkeypatch.setattr(terms, "FILLED", 10)
-    found = Corpus(ENTRIES, [Text(["A cascade of routers."])])
-
-    def raw(count: int, texts: int) -> float:
-        return (1 + math.log(count)) * (math.log((1 + 3) / (1 + texts)) + 1)
-
-    first = {"router": raw(3, 2), "cascade": raw(2, 1), "gates": raw(1, 2)}
-    length = math.hypot(*first.values())
-    shown = weights(found.of_entries()[0])
-    assert shown == pytest.approx({term: value / length for term, value in first.items()}, abs=1e-6)
-    assert list(shown) == ["cascade", "router", "gates"]
-    (work,) = found.of_works()  # a work is weighed among all four texts
-    assert weights(work) == pytest.approx({
-        term: (math.log(5 / (1 + texts)) + 1) / math.hypot(math.log(5 / 4) + 1, math.log(5 / 3) + 1)
-        for term, texts in (("cascade", 2), ("routers", 3))}, abs=1e-6)
-
-
-def test_a_term_of_one_text_or_of_most_is_none():
-    texts = [Text([f"Router and router, number{n} and number{n}, gate{n % 4} and gate{n % 4}."]) for n in range(12)]
-    found = Corpus(texts, [])
-    assert {form for terms_of in found.forms for form in terms_of.values()} >= {"router", "number3", "gate1"}
-    assert {" ".join(key) for key in found.keys} == set()  # a gate has 3 texts of 12, which is more than a fifth
-    found = Corpus([*texts, *(Text(["Outlier."]) for _ in range(2)), *(Text([""]) for _ in range(6))], [])
-    assert {" ".join(key) for key in found.keys} == {"outlier", *(f"gate{n}" for n in range(4))}
-
-
-def test_too_many_works_make_a_term_common():
-    works = [Text(["A cascade."])] * 3 + [Text([""])] * 37
-    assert Corpus(ENTRIES, works).keys and ("cascad",) not in Corpus(ENTRIES, works).keys
-    assert ("cascad",) in Corpus(ENTRIES, works + [Text([""])] * 20).keys
-
-
-def test_what_is_said_twice_comes_first(monkeypatch):
-    text = Text(["A hapax, a gate and an outlier, an outlier."])
-    others = [Text(["Hapax."]), Text(["Gate and outlier."]), Text(["Gate."])]
-    monkeypatch.setattr(terms, "MOST", 0.8)
-    (first, *_) = Corpus([text, *others], []).of_entries()
-    assert [term.text for term in first] == ["outlier", "hapax", "gate"]  # the rarest of the others next
-    monkeypatch.setattr(terms, "FILLED", 1)
-    (first, *_) = Corpus([text, *others], []).of_entries()
-    assert [term.text for term in first] == ["outlier"]
-
-
-def test_what_is_said_twice_comes_first_even_where_it_weighs_less(monkeypatch):
-    monkeypatch.setattr(terms, "MOST", 1)
-    texts = [Text(["A hapax, an outlier and an outlier."]), Text(["Hapax and outlier."]), *[Text(["Outlier."])] * 10]
-    first = Corpus(texts, []).of_entries()[0]
-    assert [term.text for term in first] == ["outlier", "hapax"] and first[0].weight < first[1].weight
-
-
-@pytest.mark.parametrize(("values", "wanted"), [
-    ({"router": 0.5, "router gate": 0.3}, ["router gate"]),  # the phrase has more than half the weight of its part
-    ({"router": 0.5, "router gate": 0.2}, ["router"]),
-    ({"router gate": 0.5, "gate": 0.4, "router": 0.3}, ["router gate"]),
-    ({"gate": 0.5, "router": 0.45, "outlier": 0.4, "router gate": 0.3}, ["router gate", "outlier"]),
-    ({"gate": 0.5, "outlier": 0.4, "router": 0.3}, ["gate", "outlier"]),  # two are asked for
-    ({"gate": 0.5, "outlier": 0.5, "cascade": 0.5}, ["cascade", "gate"]),  # of equals the first in the alphabet
-])  # fmt: skip
-def test_a_phrase_and_its_parts(values, wanted):
-    found = Corpus([Text(["Router gate, router gate, outlier, cascade."])] * 2, [])
-    shown = {" ".join(key): index for index, key in enumerate(found.keys)}
-    row = {shown[" ".join(stem(word) for word in name.split())]: weight for name, weight in values.items()}
-    assert [term.text for term in found._best(row, 2, found.common)] == wanted
+def test_entries_that_are_alike(monkeypatch):
+    monkeypatch.setattr("catalog.terms.MOST", 1)
+    found = Corpus([*ENTRIES, Text(["Nothing of these."])], [])
+    near = dict(zip("abcd", alike(found, list("abcd")), strict=True))
+    assert [(other.id, other.shared) for other in near["b"]] == [("a", ("router",)), ("c", ("outlier",))]
+    assert near["d"] == []
+    pairs = {(one, other.id): other.cosine for one, others in near.items() for other in others}
+    assert all(pairs[other, one] == cosine for (one, other), cosine in pairs.items())
+    one, two = found.entries[:2]
+    assert pairs["a", "b"] == pytest.approx(sum(one[i] * two[i] for i in one.keys() & two.keys()), abs=1e-6)
+    monkeypatch.setattr(terms, "CLOSE", pairs["a", "b"] + 1e-3)
+    assert "a" not in [other.id for other in alike(found, list("abcd"))[1]]
 
 
 def test_the_order_of_texts_does_not_matter():
@@ -165,40 +37,12 @@ def test_the_order_of_texts_does_not_matter():
              for n in range(9)]  # fmt: skip
     mixed = random.Random(0).sample(range(9), 9)
     names = [f"e{n}" for n in range(9)]
-    one, two = Corpus(texts, []), Corpus([texts[n] for n in mixed], [])
-    straight, turned = one.of_entries(), two.of_entries()
-    assert one.keys == two.keys and any(straight)
-    assert [straight[n] for n in mixed] == turned
-    assert [one.alike(names)[n] for n in mixed] == two.alike([names[n] for n in mixed])
+    one, two = alike(Corpus(texts, []), names), alike(Corpus([texts[n] for n in mixed], []), [names[n] for n in mixed])
+    assert any(one) and [one[n] for n in mixed] == two
 
 
-def test_terms_of_a_kind_are_those_that_the_others_lack():
-    texts = [Text(["A router and a gate."])] * 2 + [Text(["An outlier and a gate."])] * 2
-    found = Corpus(texts[:2], texts[2:])
-    assert [term.text for term in found.of_kind(["a", "a", "b", "b"], "a")] == ["router"]
-    assert [term.text for term in found.of_kind(["a", "a", "b", "b"], "b")] == ["outlier"]
-    assert found.of_kind(["a", "a", "b", "b"], "c") == []
-    assert {term.text for term in found.of_kind(["a"] * 4, "a")} == {"gate", "outlier", "router"}
-
-
-def test_entries_that_are_alike(monkeypatch):
-    monkeypatch.setattr(terms, "MOST", 1)
-    found = Corpus([*ENTRIES, Text(["Nothing of these."])], [])
-    alike = dict(zip("abcd", found.alike(list("abcd")), strict=True))
-    assert [(other.id, other.shared) for other in alike["b"]] == [("a", ("router",)), ("c", ("outlier",))]
-    assert alike["d"] == []
-    pairs = {(one, other.id): other.cosine for one, others in alike.items() for other in others}
-    assert all(pairs[other, one] == cosine for (one, other), cosine in pairs.items())
-    rows = found.entries.toarray()
-    assert pairs["a", "b"] == pytest.approx(float(rows[0] @ rows[1]), abs=1e-6)
-    monkeypatch.setattr(terms, "CLOSE", pairs["a", "b"] + 1e-3)
-    assert "a" not in [other.id for other in found.alike(list("abcd"))[1]]
-
-
-def test_no_texts_no_terms():
-    empty = Corpus([], [])
-    assert (empty.of_entries(), empty.of_works(), empty.alike([]), empty.of_kind([], "a")) == ([], [], [], [])
-    assert Corpus([Text([])], [Text(["router"])]).of_entries() == [[]]
+def test_no_texts():
+    assert alike(Corpus([], []), []) == []
 
 
 # --- a site, and the real catalog -------------------------------------------------------------------------------------
@@ -214,7 +58,7 @@ def test_every_entry_work_and_family_has_terms_or_none(site):
 
 def test_texts_of_an_entry(site):
     """Not the plain words, which are pictures; nor what our own bench has shown."""
-    texts = terms.entry_texts(site.entries["plain"].algorithm)
+    texts = entry_texts(site.entries["plain"].algorithm)
     assert "It is quick." in texts and "Store." in texts
     assert {"It is rough.", "Long numbers become short."}.isdisjoint(texts)
 
@@ -229,28 +73,7 @@ def test_terms_leave_no_mark_alive(built):
 @pytest.fixture(scope="module")
 def real():
     catalog = load()
-    return catalog, key_terms(catalog, {entry.paper: entry.home for entry in catalog.algorithms.values()})
-
-
-@pytest.mark.parametrize(("entry", "term"), [
-    ("gptq", "inverse Hessian"), ("quip", "rotation"), ("knowledge-distillation", "temperature"),
-    ("mamba", "scan"),
-    ("switch-transformer", "router"), ("fwsvd", "Fisher information"), ("deebert", "entropy"), ("awq", "outlier"),
-    ("binarybert", "ternary weights"), ("movement-pruning", "mask"), ("lora", "adapters"), ("tome", "merg"),
-])  # fmt: skip
-def test_terms_tell_what_a_method_is_about(real, entry, term):
-    shown = [term.text for term in real[1].entries[entry]]
-    assert any(term.casefold() in one.casefold() for one in shown), shown
-
-
-def test_no_term_is_empty_talk(real):
-    catalog, found = real
-    talk = {"layer", "model", "weights", "paper", "authors", "method", "output", "input", "training", "network", "use"}
-    for identifier, key in found.entries.items():
-        assert {term.text.casefold() for term in key}.isdisjoint(talk), identifier
-        assert 4 <= len(key) <= terms.OF_ENTRY, identifier
-        names = {name.casefold() for name in catalog.algorithms[identifier].names}
-        assert {term.text.casefold() for term in key}.isdisjoint(names), identifier
+    return catalog, key_terms(catalog)
 
 
 @pytest.mark.parametrize(("entry", "other"), [
@@ -258,23 +81,4 @@ def test_no_term_is_empty_talk(real):
     ("lora", "qlora"), ("asvd", "truncated-svd"),
 ])  # fmt: skip
 def test_alike_is_what_a_reader_would_call_alike(real, entry, other):
-    assert real[1].alike[entry][0].id == other or other in [alike.id for alike in real[1].alike[entry][:2]]
-
-
-def test_most_key_terms_of_an_entry_find_it(real):
-    """The search keeps the words that tell most, chosen without scikit-learn; most key terms are among them."""
-    catalog, found = real
-    searcher = index.index(catalog)
-    asked = [(identifier, term.text) for identifier, key in found.entries.items() for term in key]
-    lost = [one for one in asked if one[0] not in [hit.id for hit in searcher.search(one[1], 1000)]]
-    assert len(lost) < 0.15 * len(asked), lost
-
-
-def test_most_key_terms_of_a_work_without_entry_find_it(real):
-    """What the surveys say of a work is searched too."""
-    catalog, found = real
-    searcher = index.everything(catalog)
-    works = [document["id"] for document in index.work_documents(catalog)]
-    asked = [(key, term.text) for key in works[::5] for term in found.works.get(key, [])]
-    lost = [one for one in asked if one[0] not in [hit.id for hit in searcher.search(one[1], 1000)]]
-    assert len(asked) > 100 and len(lost) < 0.2 * len(asked), lost
+    assert real[1].alike[entry][0].id == other or other in [near.id for near in real[1].alike[entry][:2]]

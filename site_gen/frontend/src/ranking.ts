@@ -131,6 +131,7 @@ export class Searcher {
   private readonly documents: Document[];
   private readonly keys: string[] = [];
   private readonly called: Set<string>[] = []; // the names of each document, written together
+  private readonly keyed = new Map<string, Set<number>>(); // key term (its stems, or its meaning) -> documents
   private readonly text: string[] = []; // the stems of its names and its title, in their order
   private readonly meanings = new Map<string, string>(); // stems of a phrase -> its meaning
   private readonly longest: number = 1;
@@ -175,7 +176,7 @@ export class Searcher {
       const count = (term: string) => counts.set(term, (counts.get(term) ?? 0) + 1);
       stems.forEach(count);
       const isName = NAMES.includes(field);
-      if (!isName || !PROPER.has(document.kind)) this.phrases(stems).forEach((phrase) => count(phrase.meaning));
+      if (field !== "terms" && (!isName || !PROPER.has(document.kind))) this.phrases(stems).forEach((phrase) => count(phrase.meaning));
       if (isName) {
         for (const name of content.split(";")) {
           const parts = words(name);
@@ -185,6 +186,17 @@ export class Searcher {
       }
       if (field === "title") {
         for (const title of content.split(";")) called.add(words(title).join(" ").replace(/^(a|an|the) /, "").replaceAll(" ", ""));
+      }
+      if (field === "terms") {
+        for (const one of content.split(";").filter((part) => part.trim())) {
+          const parts = words(one).map(stem);
+          const whole = this.phrases(parts).filter((phrase) => phrase.length === parts.length);
+          for (const key of [parts.join(" "), ...whole.map((phrase) => phrase.meaning)]) {
+            const holders = this.keyed.get(key);
+            if (holders) holders.add(number);
+            else this.keyed.set(key, new Set([number]));
+          }
+        }
       }
       if (isName || field === "title") text.push(...stems.filter((_, i) => !STOP.has(tokens[i])));
       for (const token of tokens) if (!this.known.has(token)) this.known.set(token, stem(token));
@@ -213,6 +225,11 @@ export class Searcher {
 
   /** The documents that answer a query, best first; empty where nothing does. */
   search(query: string, limit: number): Hit[] {
+    return this.answer(query, limit).hits;
+  }
+
+  /** The best documents that answer a query, and how many do. */
+  answer(query: string, limit: number): { hits: Hit[]; total: number } {
     const tokens = words(query).flatMap((token) => this.apart(token));
     const { units, idea } = this.units(tokens);
     const count = this.documents.length;
@@ -243,6 +260,15 @@ export class Searcher {
         answered[number] += fit * worth;
       }
     }
+    // The whole query is a key term.
+    for (const key of new Set([tokens.map(stem).join(" "), idea])) {
+      const holders = this.keyed.get(key) ?? new Set();
+      for (const number of holders) {
+        if (!scores[number]) met.push(number);
+        scores[number] += rules.term * this.rarityOf(holders.size);
+        answered[number] = asked;
+      }
+    }
     const spoken = tokens.filter((token) => !STOP.has(token));
     const wholes = [tokens.join(""), spoken.join("")];
     const sequence = spoken.length > 1 ? ` ${spoken.map(stem).join(" ")} ` : "";
@@ -256,14 +282,16 @@ export class Searcher {
     });
     ranked.sort((a, b) => b.score - a.score || compare(this.keys[a.number], this.keys[b.number]));
     const least = ranked.length ? ranked[0].score * rules.noise : 0;
-    return ranked
-      .slice(0, limit)
-      .filter(({ score }) => score > least)
-      .map(({ number, score }) => ({ document: this.documents[number], score }));
+    const found = ranked.filter(({ score }) => score > least);
+    const hits = found.slice(0, limit).map(({ number, score }) => ({ document: this.documents[number], score }));
+    return { hits, total: found.length };
   }
 
   private rarity(term: string): number {
-    const held = this.weights.get(term)?.size ?? 0;
+    return this.rarityOf(this.weights.get(term)?.size ?? 0);
+  }
+
+  private rarityOf(held: number): number {
     return Math.log(1 + (this.documents.length - held + 0.5) / (held + 0.5)) + rules.floor;
   }
 
@@ -275,8 +303,11 @@ export class Searcher {
     return least === Infinity ? this.rarity("") : least;
   }
 
-  /** A query as units, each a set of terms of which one has to be met; and whether it is a phrase that has synonyms. */
-  private units(tokens: string[]): { units: Unit[]; idea: boolean } {
+  /**
+   * A query as units, each a set of terms of which one has to be met; and the meaning of the query where it is as a whole
+   * a phrase that has synonyms.
+   */
+  private units(tokens: string[]): { units: Unit[]; idea: string } {
     const phrases = new Map(this.phrases(tokens.map((token) => stem(this.meant(token)))).map((one) => [one.start, one]));
     const units: Unit[] = [];
     for (let place = 0; place < tokens.length; place += 1) {
@@ -304,7 +335,7 @@ export class Searcher {
     }
     return {
       units: units.length ? units : tokens.map((token) => this.terms(token)),
-      idea: tokens.length > 0 && phrases.get(0)?.length === tokens.length,
+      idea: phrases.get(0)?.length === tokens.length ? phrases.get(0)!.meaning : "",
     };
   }
 

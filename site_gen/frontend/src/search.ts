@@ -1,27 +1,26 @@
 // The search box of every page: a dialog over one compact JSON, opened by a click, "/" or Ctrl-K. The ranking is that of
-// ranking.ts.
+// ranking.ts, run by engine.ts beside the page.
 //
 // Hook: any element with [data-zoo-search] opens the dialog, with the attribute's text in its box. The index is loaded
 // when the dialog is first opened. Without JavaScript the openers are plain links.
 
-import { type Hit, type SearchFile, Searcher } from "./ranking";
+import { type Addresses, type Engine, startEngine } from "./engine";
+import type { Hit } from "./ranking";
 
-export { type SearchFile, Searcher } from "./ranking";
-
-interface SiteFile extends SearchFile {
-  addresses: Record<string, string>; // kind -> address of a page from the site's root, * for the id; or a document's url
-}
-
-const SHOWN = 12;
+const SHOWN = 12; // results at first, and how many more at a time
 
 class SearchDialog {
   private readonly dialog = document.createElement("dialog");
   private readonly input = document.createElement("input");
   private readonly list = document.createElement("ul");
+  private readonly more = document.createElement("button");
   private readonly status = document.createElement("p");
   private active = -1;
-  private loading: Promise<Searcher> | null = null;
-  private addresses: Record<string, string> = {};
+  private limit = SHOWN;
+  private total = 0;
+  private loading: Promise<Engine> | null = null;
+  private busy: Promise<void> | null = null; // the answer under way; it looks at the box again when it has come
+  private addresses: Addresses = {};
 
   /** base: the root of the site, ending in a slash. */
   constructor(private readonly base: string) {
@@ -38,12 +37,18 @@ class SearchDialog {
     this.list.id = "zoo-search-results";
     this.list.setAttribute("role", "listbox");
     this.list.setAttribute("aria-label", "Results");
+    this.more.type = "button";
+    this.more.className = "zoo-search__more";
     this.status.className = "zoo-search__status";
     this.status.setAttribute("role", "status");
-    this.dialog.append(this.input, this.list, this.status);
+    this.dialog.append(this.input, this.list, this.more, this.status);
     document.body.append(this.dialog);
-    this.input.addEventListener("input", () => void this.answer());
+    this.input.addEventListener("input", () => {
+      this.limit = SHOWN;
+      this.answer();
+    });
     this.input.addEventListener("keydown", (event) => this.key(event));
+    this.more.addEventListener("click", () => void this.showMore());
     this.dialog.addEventListener("click", (event) => {
       if (event.target === this.dialog) this.dialog.close();
     });
@@ -51,46 +56,68 @@ class SearchDialog {
 
   open(words = ""): void {
     if (!this.dialog.open) this.dialog.showModal();
-    if (words) this.input.value = words;
+    if (words) {
+      this.input.value = words;
+      this.limit = SHOWN;
+    }
     this.input.focus();
     this.input.select();
-    void this.answer();
+    this.answer();
   }
 
   get isOpen(): boolean {
     return this.dialog.open;
   }
 
-  private searcher(): Promise<Searcher> {
-    this.loading ??= fetch(`${this.base}assets/zoo/search.json`).then(async (answer) => {
-      if (!answer.ok) throw new Error(`search.json: ${answer.status}`);
-      const file = (await answer.json()) as SiteFile;
-      this.addresses = file.addresses;
-      return new Searcher(file);
+  private engine(): Promise<Engine> {
+    this.loading ??= startEngine(this.base).then((engine) => {
+      this.addresses = engine.addresses;
+      return engine;
     });
     return this.loading;
   }
 
-  private async answer(): Promise<void> {
-    const asked = this.input.value;
-    let engine: Searcher;
-    try {
-      engine = await this.searcher();
-    } catch (problem) {
-      this.status.textContent = `The search index could not be loaded (${String(problem)}).`;
-      this.loading = null;
-      return;
+  /** Answers what stands in the box, now or as soon as the answer under way has come. */
+  private answer(): Promise<void> {
+    this.busy ??= this.answerAll().finally(() => (this.busy = null));
+    return this.busy;
+  }
+
+  private async answerAll(): Promise<void> {
+    for (;;) {
+      const [asked, limit] = [this.input.value, this.limit];
+      if (!asked.trim()) this.show(asked, [], 0, "Arrow keys choose, Enter opens, Escape closes.");
+      try {
+        const engine = await this.engine();
+        if (asked.trim()) {
+          const { hits, total } = await engine.answer(asked, limit);
+          this.show(asked, hits, total, total ? "" : `Nothing found for “${asked}”. Fewer or other words may help.`);
+        }
+      } catch (problem) {
+        this.loading = null;
+        this.show(asked, [], 0, `The search index could not be loaded (${String(problem)}).`);
+      }
+      if (asked === this.input.value && limit === this.limit) return;
     }
-    if (asked !== this.input.value) return;
-    const hits = asked.trim() ? engine.search(asked, SHOWN) : [];
+  }
+
+  private show(asked: string, hits: Hit[], total: number, status: string): void {
+    const before = this.dialog.dataset.asked === asked ? this.active : 0; // the same question with more results
+    this.total = total;
     this.list.replaceChildren(...hits.map((hit, i) => this.row(hit, i)));
-    this.select(hits.length ? 0 : -1);
-    this.status.textContent = !asked.trim()
-      ? "Arrow keys choose, Enter opens, Escape closes."
-      : hits.length
-        ? ""
-        : `Nothing found for “${asked}”. Fewer or other words may help.`;
+    this.more.hidden = hits.length >= total;
+    this.more.textContent = `${hits.length} of ${total} results. Show more`;
+    this.select(Math.min(Math.max(before, 0), hits.length - 1));
+    this.status.textContent = status;
     this.dialog.dataset.asked = asked;
+  }
+
+  private async showMore(): Promise<void> {
+    const first = this.list.children.length;
+    this.limit += SHOWN;
+    this.input.focus();
+    await this.answer();
+    this.select(Math.min(first, this.list.children.length - 1));
   }
 
   private row(hit: Hit, i: number): HTMLElement {
@@ -112,6 +139,8 @@ class SearchDialog {
     summary.textContent = what === "paper" && title ? `${title}. ${about}` : about;
     link.append(name, kind, summary);
     item.append(link);
+    // A link to a place on the page that is open leaves the page, and so the dialog, where they are.
+    link.addEventListener("click", () => this.dialog.close());
     item.addEventListener("pointermove", () => this.select(i));
     return item;
   }
@@ -128,12 +157,11 @@ class SearchDialog {
 
   private key(event: KeyboardEvent): void {
     const count = this.list.children.length;
-    if (event.key === "ArrowDown" && count) this.select((this.active + 1) % count);
+    if (event.key === "ArrowDown" && count && this.active === count - 1 && count < this.total) void this.showMore();
+    else if (event.key === "ArrowDown" && count) this.select((this.active + 1) % count);
     else if (event.key === "ArrowUp" && count) this.select((this.active - 1 + count) % count);
-    else if (event.key === "Enter" && this.active >= 0) {
-      this.list.children[this.active].querySelector("a")!.click();
-      this.dialog.close();
-    } else return;
+    else if (event.key === "Enter" && this.active >= 0) this.list.children[this.active].querySelector("a")!.click();
+    else return;
     event.preventDefault();
   }
 }

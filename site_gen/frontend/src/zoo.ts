@@ -3,7 +3,7 @@
 
 import { startFamilies } from "./families";
 import { startFrame } from "./frame";
-import { Searcher, startSearch } from "./search";
+import { startSearch } from "./search";
 
 const base = new URL("../../", import.meta.url).href;
 
@@ -85,5 +85,7 @@ if (chooser) {
 }
 const graph = document.getElementById("zoo-graph");
 if (graph) {
-  void import("./graph").then(({ startGraph }) => startGraph(graph, (file) => new Searcher(file)));
+  void Promise.all([import("./graph"), import("./ranking")]).then(([{ startGraph }, { Searcher }]) =>
+    startGraph(graph, (file) => new Searcher(file)),
+  );
 }

@@ -1,6 +1,6 @@
 // The search box of the graph: finds works by name, title, author, year or key, with slips of the pen, and jumps there.
 
-import type { Searcher, SearchFile } from "../search";
+import type { Searcher, SearchFile } from "../ranking";
 import type { Model } from "./data";
 
 /** Makes the searcher of the header's search box over other documents. */
