@@ -84,6 +84,7 @@ def test_copied_with_the_keyboard(new_page, catalog):
 
 def test_entries_are_cited_by_their_papers(new_page, catalog):
     page = new_page("algorithms/")
+    page.locator("[data-list-save] summary").click()
     papers = {entry.paper for entry in catalog.algorithms.values() if entry.paper}
     everything = f"Cite the {len(papers)} shown:"
     assert count(page) == everything
@@ -91,7 +92,11 @@ def test_entries_are_cited_by_their_papers(new_page, catalog):
     page.wait_for_function(
         "all => document.querySelector('[data-cite-count]').textContent.trim() !== all", arg=everything
     )
+    page.locator("[data-list-save] summary").click()  # a click elsewhere had closed it
     assert "@inproceedings{sun2024simple," in saved(page, "bib")[1]
+    page.get_by_role("checkbox", name="Choose GPTQ", exact=True).dispatch_event("click")  # out of sight, and chosen
+    page.get_by_text("Cite the 1 chosen:").wait_for()
+    assert saved(page, "bib")[1].startswith("@inproceedings{frantar2023optq,")
 
 
 def test_records_that_do_not_load_are_said_to(browser, address):
