@@ -37,7 +37,8 @@ def pages(maker: Pages) -> dict[str, str]:
     families: dict[str, list[Suggestion]] = {}
     for pair in site.comparisons.pairs:
         families.setdefault(homes[pair.first], []).append(_suggestion(site, pair))
-    front = {"description": "Two to four methods side by side: facts, measured curves, reported numbers, code."}
+    front = {"description": "Two to four methods side by side: facts, measured curves, reported numbers, code.",
+             "filtered": True}
     return {f"{compare_files.ADDRESS}index.md": maker.render(
         "compare.md.jinja", compare_files.ADDRESS, "Compare", front=front, wide=True, most=MOST, long=LONG,
         best=[_suggestion(site, pair) for pair in site.comparisons.best(order)],

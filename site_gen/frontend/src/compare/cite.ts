@@ -17,7 +17,7 @@ export function cite(entries: Entry[], base: string, say: (text: string) => void
     el("button", { type: "button", class: quiet, "data-cite-copy": true }, "Copy BibTeX"),
     button("Copy as text", () => void copy(), { class: quiet, "data-cite-plain": "" }),
     el("button", { type: "button", class: quiet, "data-cite-none": true, hidden: true }, "Choose none"));
-  const list = el("ol", { class: "zoo-works", id: "zoo-compare-works" }, ...works.map((entry) =>
+  const list = el("ol", { class: "zoo-compare__works", id: "zoo-compare-works" }, ...works.map((entry) =>
     el("li", { "data-work": entry.cite.work! }, entry.cite.text)));
 
   async function copy(): Promise<void> {
@@ -34,7 +34,7 @@ export function cite(entries: Entry[], base: string, say: (text: string) => void
   const elements: HTMLElement[] = works.length ? [bar, list] : [];
   if (own.length) {
     elements.push(el("p", {}, `${own.map((entry) => entry.name).join(", ")} ${own.length > 1 ? "have no papers" : "has no paper"}; the zoo's own ${own.length > 1 ? "entries" : "entry"} can be cited:`),
-      el("ul", { class: "zoo-works" }, ...own.map((entry) => el("li", {}, entry.cite.text, " ",
+      el("ul", { class: "zoo-compare__works" }, ...own.map((entry) => el("li", {}, entry.cite.text, " ",
         ...FORMS.flatMap(([end, label]) => [el("a", { class: quiet, href: `${entry.cite.files}.${end}`, download: true }, label), " "])))));
   }
   return { elements, start: () => works.length && startCiting(base) };

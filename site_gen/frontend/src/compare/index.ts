@@ -15,6 +15,7 @@ import { ties } from "./ties";
 /** Serves the page; `base` is the root of the site. */
 export function startCompare(base: string, root: HTMLElement): void {
   const start = document.getElementById("zoo-compare-start")!;
+  const lead = document.querySelector<HTMLElement>(".zoo-compare-lead")!;
   const most = Number(root.dataset.most);
   const retired = JSON.parse(root.dataset.retired ?? "{}") as Record<string, string>;
   const loader = new Loader(base);
@@ -50,7 +51,7 @@ export function startCompare(base: string, root: HTMLElement): void {
   async function show(over: string[] = []): Promise<void> {
     const mine = (turn += 1);
     const ids = state.entries;
-    start.hidden = ids.length > 0;
+    start.hidden = lead.hidden = ids.length > 0;
     troubles.replaceChildren();
     if (ids.length) say("Loading …");
     const results = await Promise.allSettled(ids.map((id) => loader.load(id)));
@@ -139,11 +140,14 @@ export function startCompare(base: string, root: HTMLElement): void {
   }
 
   for (const opener of document.querySelectorAll<HTMLElement>("[data-compare]")) opener.hidden = false;
+  const header = document.querySelector<HTMLElement>(".md-header");
+  if (header) new ResizeObserver(() => output.style.setProperty("--zoo-header", `${header.offsetHeight}px`)).observe(header);
   root.append(chooser.element, status, troubles);
   root.after(output);
   root.hidden = false;
   addEventListener("popstate", follow);
   follow();
+  delete document.documentElement.dataset.zooWaits; // what an address with a choice does not show
 }
 
 const PARTS = [["facts", "Facts"], ["ties", "Ties"], ["measured", "Measured"], ["combined", "Combined"], ["reported", "Reported"], ["code", "Code"], ["cite", "Cite"]];
