@@ -24,6 +24,7 @@ from site_gen.emit import (
     highlight,
     kind_pages,
     links,
+    maps_pages,
     plots,
     reported_pages,
     scatter,
@@ -58,6 +59,7 @@ _ORDERS = {"before": "after", "after": "before", "either": "either"}
 FURTHER: list[Callable[[Pages], dict[str, str]]] = [
     works_pages.pages, trends_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages,
     kind_pages.pages, entries_page.pages, compare_pages.pages, choose_pages.pages,
+    maps_pages.pages,
 ]  # fmt: skip
 
 
@@ -176,6 +178,7 @@ class Pages:
             "family.md.jinja", links.family(name), family.family.name, family=family, node_address=node_address,
             survey_name=self._survey_name, front={"description": plain(family.family.definition)},
             filed_as=survey_pages.filed_as(self.site, name), papers=citing.of_family(self.site.catalog, name),
+            lineage=maps_pages.lineage_view(self.site, name, links.family(name)),
         )
 
     def _bibliography(self) -> str:

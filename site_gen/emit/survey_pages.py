@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from catalog import citing
-from site_gen.emit import kind_pages, links
+from site_gen.emit import kind_pages, links, maps_pages
 from site_gen.enrich.crosswalk import OURS
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def _crosswalk(maker: Pages) -> str:
              "machine_forms": [["application/json", "crosswalk.json", "The crosswalk as JSON"],
                                ["text/csv", "crosswalk.csv", "The crosswalk as CSV"]]}
     return maker.render("crosswalk.md.jinja", "crosswalk/", "Crosswalk", front=front, wide=True,
-                        crosswalk=site.crosswalk, section_address=address, by_family=by_family(site), ours=OURS)
+                        crosswalk=site.crosswalk, section_address=address, by_family=by_family(site), ours=OURS,
+                        flows=maps_pages.flows_view(site, "crosswalk/"))
 
 
 def section_ids(view: SurveyView) -> dict[tuple[str, ...], str]:

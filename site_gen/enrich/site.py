@@ -12,6 +12,7 @@ from site_gen.enrich import citations, code, combined, compare, coverage, crossw
 from site_gen.enrich.choose import Choose
 from site_gen.enrich.choose import build as what_to_choose_from
 from site_gen.enrich.literature import Literature, literature
+from site_gen.enrich.maps import Maps, maps
 from site_gen.enrich.reported import Reported, reported_numbers
 from site_gen.enrich.terms import Terms, key_terms
 from site_gen.enrich.ties import Ties, ties
@@ -152,6 +153,7 @@ class Site:
     ties: dict[str, Ties]
     terms: Terms
     trends: Trends
+    maps: Maps
     reported: Reported
     kinds: kinds.Kinds  # frameworks, benchmarks, metrics and the matrix of support
     together: list[together.Section]
@@ -202,13 +204,14 @@ def enrich(source: Source) -> Site:
         entries=entries,
         families=_families(catalog, entries),
         surveys=surveys,
-        crosswalk=crosswalk.build(catalog, entries, works),
+        crosswalk=(crossed := crosswalk.build(catalog, entries, works)),
         works=works,
         graph=graph,
         literature=literature(catalog, graph, placed),
         ties=ties(catalog, graph.edges),
         terms=key_terms(catalog),
         trends=trends(catalog, works),
+        maps=maps(catalog, entries, works, surveys, crossed, graph),
         reported=reported_numbers(catalog, entries, works),
         kinds=kinds.build(catalog, filings, entries),
         together=together.sections(entries.values()),

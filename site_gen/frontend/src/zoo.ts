@@ -79,6 +79,9 @@ const comparison = document.getElementById("zoo-compare");
 if (comparison) {
   void import("./compare").then(({ startCompare }) => startCompare(base, comparison));
 }
+if (document.querySelector(".zoo-map-box")) {
+  void import("./maps").then(({ startMaps }) => startMaps());
+}
 const chooser = document.querySelector<HTMLFormElement>("form[data-choose]");
 if (chooser) {
   void import("./choose").then(({ startChoosing }) => startChoosing(chooser));
