@@ -89,8 +89,16 @@ def data(catalog: Catalog) -> dict[str, Any]:
     return found
 
 
+# How values of the vocabulary stand in a sentence, where that is not the value with spaces.
+_LABELS = {
+    "kv-cache": "KV cache", "calibration": "calibration samples", "unlabeled": "unlabeled inputs",
+    "pretraining-corpus": "a pretraining corpus", "teacher-generated": "teacher-generated data",
+    "nm-sparse-hardware": "N:M sparse hardware",
+}  # fmt: skip
+
+
 def _label(value: str) -> str:
-    return {"kv-cache": "KV cache"}.get(value, value.replace("-", " "))
+    return _LABELS.get(value, value.replace("-", " "))
 
 
 def _says(catalog: Catalog) -> dict[str, dict[str, str]]:

@@ -110,7 +110,7 @@ class Chooser {
 
   private say(where: HTMLElement, text: string, wrong: boolean): void {
     where.textContent = text;
-    where.classList.toggle("zoo-choose__said--wrong", wrong);
+    where.classList.toggle("zoo-asking__said--wrong", wrong);
   }
 
   private read(): void {
@@ -216,7 +216,7 @@ class Chooser {
       : `All ${found.rows.length} methods stay: nothing asked rules one out.`);
     count.setAttribute("role", "status");
     parts.push(count);
-    const most = found.rows.reduce((top, row) => Math.max(top, row.takes?.total ?? 0), Math.max(found.model?.total ?? 0, asked.memory ?? 0));
+    const most = Math.max(found.model?.total ?? 0, asked.memory ?? 0);
     if (stays.length > 1) parts.push(this.compareLink(stays));
     if (stays.length) parts.push(this.list("stays", "Methods that stay, best first", stays, most));
     else parts.push(element("p", "", "Nothing meets all of it. Below stands what each method breaks, fewest first."));
@@ -295,7 +295,7 @@ class Chooser {
       bar.title = bar.getAttribute("aria-label")!;
       for (const part of ["weights", "cache", "activations"] as const) {
         const piece = element("i", part);
-        piece.style.width = `${(100 * row.takes[part]) / most}%`;
+        piece.style.width = `${(100 * row.takes[part]) / Math.max(most, row.takes.total)}%`;
         bar.append(piece);
       }
       item.append(bar);
