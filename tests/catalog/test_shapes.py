@@ -14,14 +14,11 @@ from torch import nn
 from catalog import check, choosing
 from catalog.formula import Formula
 from catalog.shapes import complete
+from tests.catalog.shape_cases import HOSTILE, LLAMA
 
 CATALOG, _ = check()
 SHAPES = CATALOG.shapes
 FACTS = choosing.data(CATALOG)
-LLAMA = {
-    "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "intermediate_size": 176, "vocab_size": 97,
-}  # fmt: skip
 LM, BODY = transformers.AutoModelForCausalLM, transformers.AutoModel
 # What each type of model is tried with: the class that builds it and a config.json. The linear layers of attention and
 # feed-forward are compared one by one where the model has no fused ones; heads and widths are all different.
@@ -151,15 +148,6 @@ def test_defaults_stand_in_only_where_there_are_some() -> None:
         complete(SHAPES, "llama", {"hidden": 64})
     for one in SHAPES.architectures.values():
         assert Formula(one.rest).names <= set(one.numbers)
-
-
-HOSTILE = {
-    "": "not JSON", "{": "not JSON", "nonsense": "not JSON", "[]": "an empty list", "[1]": "a list", "null": "null",
-    '"x"': '"x"', "{}": "`model_type` is missing", '{"model_type": "lama"}': '"lama", which is not known',
-    '{"model_type": 7}': "`model_type` is 7", '{"model_type": ["llama"]}': "`model_type` is a list",
-    '{"model_type": "llama"}': "`hidden_size` is missing", '{"model_type": "__proto__"}': "not known",
-    "x" * 200_001: "longer than 200000", '{"model_type": "llava", "text_config": {"model_type": "odd"}}': '"odd"',
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:24])
