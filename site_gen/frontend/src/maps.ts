@@ -9,7 +9,7 @@ export function startMaps(): void {
   const atlas = document.querySelector<HTMLElement>("[data-atlas]");
   if (atlas) startAtlas(atlas);
   startLineages([...document.querySelectorAll<HTMLElement>("[data-lineage]")]);
-  startNotes([...document.querySelectorAll<SVGElement>(".zoo-map-box svg[role=group]")]);
+  startNotes([...document.querySelectorAll<HTMLElement>(".zoo-map-box")]);
 }
 
 function parameter(name: string): string | null {
@@ -127,7 +127,9 @@ function startLineages(figures: HTMLElement[]): void {
 
 /** While a method is pointed at or has the focus: its own ties of all kinds, and the methods at their ends. */
 function startTies(figure: HTMLElement): void {
-  const picture = figure.querySelector<SVGElement>(".zoo-lineage")!;
+  // Listeners are on the box: an SVG element that hears of focus could be focused itself.
+  const box = figure.querySelector<HTMLElement>(".zoo-map-box")!;
+  const picture = box.querySelector<SVGElement>(".zoo-lineage")!;
   const rows = new Map([...picture.querySelectorAll<SVGElement>("[data-row]")].map((row) => [row.dataset.row!, row]));
   const ties = new Map<string, SVGElement[]>();
   for (const tie of picture.querySelectorAll<SVGElement>("[data-ends]")) {
@@ -147,21 +149,22 @@ function startTies(figure: HTMLElement): void {
   }
 
   const of = (event: Event) => (event.target as Element).closest<SVGElement>("[data-row]")?.dataset.row;
-  picture.addEventListener("pointerover", (event) => mark(of(event)));
-  picture.addEventListener("pointerleave", () => mark(undefined));
-  picture.addEventListener("focusin", (event) => mark(of(event)));
-  picture.addEventListener("focusout", () => mark(undefined));
+  box.addEventListener("pointerover", (event) => mark(of(event)));
+  box.addEventListener("pointerleave", () => mark(undefined));
+  box.addEventListener("focusin", (event) => mark(of(event)));
+  box.addEventListener("focusout", () => mark(undefined));
 }
 
 /** The notes of cells, at once and for the keyboard too, in place of the browser's own. Names stay with the links. */
-function startNotes(pictures: SVGElement[]): void {
-  if (!pictures.length) return;
+function startNotes(boxes: HTMLElement[]): void {
+  if (!boxes.length) return;
   const note = document.createElement("div");
   note.className = "zoo-map-note";
   note.setAttribute("aria-hidden", "true");
   note.hidden = true;
   document.body.append(note);
   const texts = new WeakMap<Element, string>();
+  let focused: Element | null = null;
 
   function place(owner: Element, x: number, y: number): void {
     note.textContent = texts.get(owner)!;
@@ -171,33 +174,43 @@ function startNotes(pictures: SVGElement[]): void {
     note.style.top = `${y + 18 + height > innerHeight ? Math.max(8, y - height - 10) : y + 18}px`;
   }
 
-  for (const picture of pictures) {
-    for (const title of picture.querySelectorAll("title")) {
+  /** The note below the link that has the focus, wherever that is scrolled to. */
+  function follow(): void {
+    const owner = focused && (texts.has(focused) ? focused : [...focused.children].find((child) => texts.has(child)));
+    note.hidden = true;
+    if (!owner) return;
+    const { left, bottom } = focused!.getBoundingClientRect();
+    place(owner, left, bottom - 14);
+  }
+
+  for (const box of boxes) {
+    for (const title of box.querySelectorAll("title")) {
       const owner = title.parentElement!;
       texts.set(owner, title.textContent!);
       if (owner.matches("a") && !owner.hasAttribute("aria-label")) owner.setAttribute("aria-label", title.textContent!);
       title.remove();
     }
     const owned = (target: EventTarget | null) => {
-      for (let at = target as Element | null; at && at !== picture; at = at.parentElement) if (texts.has(at)) return at;
+      for (let at = target as Element | null; at && at !== box; at = at.parentElement) if (texts.has(at)) return at;
       return null;
     };
-    picture.addEventListener("pointermove", (event) => {
+    box.addEventListener("pointermove", (event) => {
       const owner = event.pointerType === "touch" ? null : owned(event.target);
       if (owner) place(owner, event.clientX, event.clientY);
       else note.hidden = true;
     });
-    picture.addEventListener("pointerleave", () => (note.hidden = true));
-    picture.addEventListener("focusin", (event) => {
-      const link = event.target as Element;
-      const owner = texts.has(link) ? link : [...link.children].find((child) => texts.has(child));
-      const box = link.getBoundingClientRect();
-      if (owner && link.matches(":focus-visible")) place(owner, box.left, box.bottom - 14);
+    box.addEventListener("pointerleave", () => (note.hidden = true));
+    box.addEventListener("focusin", (event) => {
+      focused = (event.target as Element).matches(":focus-visible") ? (event.target as Element) : null;
+      follow();
     });
-    picture.addEventListener("focusout", () => (note.hidden = true));
+    box.addEventListener("focusout", () => {
+      focused = null;
+      follow();
+    });
   }
   addEventListener("keydown", (event) => {
     if (event.key === "Escape") note.hidden = true;
   });
-  addEventListener("scroll", () => (note.hidden = true), { passive: true });
+  addEventListener("scroll", follow, { passive: true });
 }
