@@ -30,6 +30,7 @@ export class Chooser {
     "aria-expanded": "false", "aria-controls": "zoo-chooser-found", "aria-label": "Add an entry by name",
   });
   private readonly found = el("ul", { id: "zoo-chooser-found", role: "listbox", "aria-label": "Entries", hidden: true });
+  private readonly status = el("p", { class: "zoo-muted zoo-chooser__status", role: "status" });
   private readonly clear: HTMLButtonElement;
   private known: Promise<Map<string, Known>> | null = null;
   private searcher: Searcher | null = null;
@@ -38,15 +39,14 @@ export class Chooser {
   private offers: Offer[] = [];
   private active = -1;
 
-  /** `changed` is called with the new list of ids, `say` with what a reader should hear. */
+  /** `changed` is called with the new list of ids. */
   constructor(
     private readonly base: string,
     private readonly most: number,
     private readonly changed: (entries: string[]) => void,
-    private readonly say: (text: string) => void,
   ) {
     this.clear = button("Remove all", () => this.change([]), { class: "zoo-button zoo-button--quiet" });
-    this.element.append(this.list, el("div", { class: "zoo-chooser__find" }, this.input, this.found), this.clear);
+    this.element.append(this.list, el("div", { class: "zoo-chooser__find" }, this.input, this.found), this.clear, this.status);
     this.input.addEventListener("focus", () => void this.answer());
     this.input.addEventListener("input", () => void this.answer());
     this.input.addEventListener("blur", () => this.close());
@@ -127,7 +127,7 @@ export class Chooser {
     try {
       known = await this.load();
     } catch (problem) {
-      this.say(`The list of entries could not be loaded (${problem instanceof Error ? problem.message : problem}).`);
+      this.status.textContent = `The list of entries could not be loaded (${problem instanceof Error ? problem.message : problem}).`;
       return;
     }
     if (asked !== this.input.value.trim() || document.activeElement !== this.input) return;
@@ -147,8 +147,7 @@ export class Chooser {
     this.found.hidden = !open;
     this.input.setAttribute("aria-expanded", String(open));
     this.select(open && asked ? 0 : -1);
-    if (asked && !open) this.say(hits.length ? `${hits[0].name} is chosen already.` : `No entry is called “${asked}”.`);
-    else this.say("");
+    this.status.textContent = !asked || open ? "" : hits.length ? `${hits[0].name} is chosen already.` : `No entry is called “${asked}”.`;
   }
 
   private add(i: number): void {

@@ -23,7 +23,7 @@ export function startCompare(base: string, root: HTMLElement): void {
   const troubles = el("div", { class: "zoo-compare__troubles" });
   const output = el("div", { class: "zoo-compare__output" });
   const say = (text: string) => (status.textContent = text);
-  const chooser = new Chooser(base, most, (entries) => go({ ...state, entries }), say);
+  const chooser = new Chooser(base, most, (entries) => go({ ...state, entries }));
   const title = document.title;
   let state: State = { entries: [], only: false, on: "" };
   let codeOpen = false;

@@ -23,14 +23,14 @@ export function reported(entries: Entry[]): HTMLElement[] {
   const faced = new Set(apart.flat());
   const parts: HTMLElement[] = [];
   parts.push(groups.length
-    ? table("Numbers under one protocol", entries, groups.map((lines) => agreeingRow(entries, lines)))
+    ? table("Numbers under one protocol", entries, protocols(entries, groups))
     : el("p", { class: "zoo-note" }, all.length ? "No two of them have a number under one protocol." : "No number of the literature is recorded for any of them."));
   if (apart.length) {
     const count = apart.flat().length;
     parts.push(el("details", { class: "zoo-section", open: !groups.length && count <= 12 },
       el("summary", {}, "Not comparable, and why ", el("small", {}, String(count))),
       el("p", { class: "zoo-muted" }, "Same model, same metric, same data, another protocol. Under each number: the nearest number of another of the chosen, and in what the two differ, first here, then there."),
-      table("Numbers that do not compare", entries, apart.map((lines) => apartRow(entries, lines, facing)), "zoo-compare__apart")));
+      table("Numbers that do not compare", entries, [el("tbody", {}, ...apart.map((lines) => apartRow(entries, lines, facing)))], "zoo-compare__apart")));
   }
   const alone = entries.map((entry) => ({ entry, count: all.filter((own) => own.entry === entry && !agreeing.has(own) && !faced.has(own)).length }))
     .filter(({ count }) => count);
@@ -41,9 +41,9 @@ export function reported(entries: Entry[]): HTMLElement[] {
   return parts;
 }
 
-function table(label: string, entries: Entry[], rows: HTMLElement[], kind = ""): HTMLElement {
+function table(label: string, entries: Entry[], bodies: HTMLElement[], kind = ""): HTMLElement {
   return boxed(label, el("table", { class: `zoo-compare__table zoo-compare__reported ${kind}`, style: `--columns: ${entries.length}` },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "What"), ...entries.map(head))), el("tbody", {}, ...rows)), "zoo-compare__box");
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "What"), ...entries.map(head))), ...bodies), "zoo-compare__box");
 }
 
 function subject(line: Line, ...more: Node[]): HTMLElement {
@@ -51,20 +51,23 @@ function subject(line: Line, ...more: Node[]): HTMLElement {
 }
 
 function value(line: Line): HTMLElement {
-  return el("span", { class: "zoo-compare__value" }, el("strong", { class: "zoo-number" }, line.value),
-    line.baseline && el("small", {}, ` uncompressed ${line.baseline}`), line.form && el("small", {}, line.form));
+  const about = [line.baseline && `uncompressed ${line.baseline}`, line.rank && `place ${line.rank}`, line.form].filter(Boolean);
+  return el("span", { class: "zoo-compare__value" }, el("strong", { class: "zoo-number" }, line.value), about.length > 0 && el("small", {}, about.join(" · ")));
 }
 
-function agreeingRow(entries: Entry[], lines: Own[]): HTMLElement {
-  const { entry, line } = lines[0];
-  const group: Group = entry.reported.groups[line.group!];
-  const about = el("small", {}, el("a", { href: group.url }, `${group.methods} methods`), ` under ${group.protocol}; `, made("span", group.source));
-  return el("tr", {}, subject(line, about), ...entries.map((one) => el("td", {},
-    ...lines.filter((own) => own.entry === one).map((own) => {
-      const shown = value(own.line);
-      if (own.line.rank) shown.append(el("small", {}, `place ${own.line.rank}`));
-      return shown;
-    }))));
+/** The protocols, those with the most of the chosen first; what several have in common stands once over their rows. */
+function protocols(entries: Entry[], groups: Own[][]): HTMLElement[] {
+  const many = (lines: Own[]) => new Set(lines.map(({ entry }) => entry.id)).size;
+  const group = ([{ entry, line }]: Own[]): Group => entry.reported.groups[line.group!];
+  const alike = grouped([...groups].sort((a, b) => many(b) - many(a)), (lines) => `${many(lines)} ${group(lines).protocol} ${group(lines).source}`);
+  return [...alike.values()].map((rows) => {
+    const { protocol, source } = group(rows[0]);
+    const title = made("span", source);
+    title.prepend(`${protocol}; `);
+    return el("tbody", {}, el("tr", {}, el("th", { class: "zoo-between", scope: "rowgroup", colspan: entries.length + 1 }, title)),
+      ...rows.map((lines) => el("tr", {}, subject(lines[0].line, el("small", {}, el("a", { href: group(lines).url }, `${group(lines).methods} methods`))),
+        ...entries.map((one) => el("td", {}, ...lines.filter((own) => own.entry === one).map((own) => value(own.line)))))));
+  });
 }
 
 function apartRow(entries: Entry[], lines: Own[], facing: (own: Own) => Own[]): HTMLElement {
@@ -72,7 +75,7 @@ function apartRow(entries: Entry[], lines: Own[], facing: (own: Own) => Own[]): 
     ...lines.filter((own) => own.entry === one).map((own) => {
       const ways = facing(own).map((other) => ({ other, differs: differing(own.line.parts, other.line.parts) }));
       const nearest = ways.reduce((best, way) => (way.differs.length < best.differs.length ? way : best));
-      const shown = value(own.line);
+      const shown = value({ ...own.line, rank: "" }); // its place is among others
       shown.append(made("small", own.line.source), el("small", {}, `${nearest.other.entry.name} ${nearest.other.line.value}: `,
         nearest.differs.map(([label, here, there]) => `${label} ${here === there ? `${here} in both` : `${here} / ${there}`}`).join("; ")));
       return shown;
