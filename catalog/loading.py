@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from catalog import bibliography, combinations, kinds, measurements, search
+from catalog import bibliography, combinations, glossary, kinds, measurements, search
 from catalog import shapes as shape_data
 from catalog.bibliography import Work
 from catalog.code import Source
@@ -63,6 +63,7 @@ class Catalog:
     benchmarks: dict[str, kinds.Benchmark] = field(default_factory=dict)
     metrics: dict[str, kinds.MetricEntry] = field(default_factory=dict)
     shapes: shape_data.Shapes | None = None  # models and hardware to choose for
+    glossary: dict[str, glossary.GlossaryTerm] = field(default_factory=dict)
     retired: dict[str, str] = field(default_factory=dict)  # id that is gone -> id that took its place
     synonyms: dict[str, list[str]] = field(default_factory=dict)  # phrase -> phrases that mean the same
     known_ids: set[str] = field(default_factory=set)  # also of entries that could not be read
@@ -185,6 +186,11 @@ def _read_all(catalog: Catalog) -> Iterator[Problem]:
         document = yaml_file(root / shape_data.FILE)
         yield from document.problems
         catalog.shapes = yield from _typed(document, shape_data.Shapes, context, hints)
+
+    if (root / glossary.FILE).exists():
+        document = yaml_file(root / glossary.FILE)
+        yield from document.problems
+        catalog.glossary = (yield from _typed(document, dict[Id, glossary.GlossaryTerm], context, hints)) or {}
 
     for path in sorted((root / "surveys").glob("*")):
         if _is_data(path, ".yml"):

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from catalog import kind_rules, shapes, storage, survey_rules
+from catalog import glossary, kind_rules, shapes, storage, survey_rules
 from catalog.bibliography import Work
 from catalog.code import LABEL, CodeError, fits
 from catalog.loading import ALGORITHMS, Catalog
@@ -541,4 +541,5 @@ RULES: tuple[Rule, ...] = (
     combinations_belong,
     *REPORTED_RULES,
     *kind_rules.RULES,
+    *glossary.RULES,
 )

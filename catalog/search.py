@@ -1,5 +1,5 @@
-"""What can be searched: every algorithm, family, group, survey, framework, benchmark, metric, paper and vocabulary term
-as a document of plain texts. How they are ranked stands in `ranking.py`.
+"""What can be searched: every algorithm, family, group, survey, framework, benchmark, metric, paper, value of the
+vocabulary and term of the glossary as a document of plain texts. How they are ranked stands in `ranking.py`.
 
 The command line and the browser search the same documents with the same ranking.
 """
@@ -61,7 +61,7 @@ def all_documents(catalog: Catalog) -> list[dict[str, str]]:
     of its own only where none is.
     """
     found = [*_entries(catalog), *_taxonomy(catalog), *_surveys(catalog), *kind_documents(catalog),
-             *_vocabulary(catalog), *work_documents(catalog)]  # fmt: skip
+             *_vocabulary(catalog), *_glossary(catalog), *work_documents(catalog)]  # fmt: skip
     _add_key_terms(found, catalog)
     _keep_telling_words(found)
     return [{name: text for name, text in document.items() if text} for document in found]
@@ -218,11 +218,20 @@ def _vocabulary(catalog: Catalog) -> list[dict[str, str]]:
         for value, meaning in facet.values.items():
             plain = value.replace("-", " ")
             others = PHRASES.get((name, value), "").replace(",", ";")
-            found.append({"id": f"{name}/{value}", "kind": "term", "name": f"{spoken.capitalize()}: {plain}",
+            found.append({"id": f"{name}/{value}", "kind": "vocabulary", "name": f"{spoken.capitalize()}: {plain}",
                           "aliases": "; ".join(part for part in (
                               others, "" if value in ("none", "both", "any", "not-applicable") else plain) if part),
                           "summary": _plain(meaning)})
     return found
+
+
+def _glossary(catalog: Catalog) -> list[dict[str, str]]:
+    """The terms with a definition of their own; what others are the same as is found as itself."""
+    return [
+        {"id": identifier, "kind": "glossary", "name": term.name or "", "aliases": "; ".join(term.aliases),
+         "summary": _plain(term.definition)}
+        for identifier, term in catalog.glossary.items() if term.definition is not None
+    ]  # fmt: skip
 
 
 def _plain(text: str) -> str:

@@ -117,8 +117,8 @@ def search(
     limit: Annotated[int, typer.Option(min=1, help="At most so many answers.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Search methods, families, papers, surveys, frameworks, benchmarks, metrics and terms by name, fact, author or
-    text, ranked as on the site; forgives slips and knows synonyms.
+    """Search methods, families, papers, surveys, frameworks, benchmarks, metrics, the vocabulary and the glossary by
+    name, fact, author or text, ranked as on the site; forgives slips and knows synonyms.
     """
     from catalog import search as searching
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from catalog import CatalogError, Problem, kinds
+from catalog import CatalogError, Problem, glossary, kinds
 from site_gen import frontend_build
 from site_gen.emit import choose_files, compare_files, data, entries_file, icons, machine
 from site_gen.emit.formulas import FormulaError, Formulas
@@ -147,6 +147,11 @@ def _formula_problem(site: Site, tex: str, reason: str) -> Problem:
                     return site.catalog.problem(f"{site.catalog.root.name}/{kinds.FILES[kind]}", (identifier, *path),
                                                 f"a formula that cannot be typeset ({reason})", value=tex,
                                                 expected="LaTeX that KaTeX knows")
+    for identifier, term in site.catalog.glossary.items():
+        if term.definition and tex in term.definition:
+            return site.catalog.problem(f"{site.catalog.root.name}/{glossary.FILE}", (identifier, "definition"),
+                                        f"a formula that cannot be typeset ({reason})", value=tex,
+                                        expected="LaTeX that KaTeX knows")
     return Problem("catalog", 1, "", f"a formula that cannot be typeset ({reason})", value=tex,
                    expected="LaTeX that KaTeX knows")
 

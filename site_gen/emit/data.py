@@ -17,8 +17,9 @@ GRAPH_SCHEMA = 2
 
 # Where the page of a document is, by its kind: from its id, or from the two parts of its id.
 _PAGES = {"algorithm": links.algorithm, "family": links.family, "survey": links.survey, "paper": links.work,
-          "framework": links.framework, "benchmark": links.benchmark, "metric": links.metric}
-_PLACES = {"group": lambda family, group: f"{links.family(family)}#{group}", "term": links.value}
+          "framework": links.framework, "benchmark": links.benchmark, "metric": links.metric,
+          "glossary": links.glossary}
+_PLACES = {"group": lambda family, group: f"{links.family(family)}#{group}", "vocabulary": links.value}
 
 
 def address(kind: str, identifier: str) -> str:

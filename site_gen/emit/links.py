@@ -34,6 +34,10 @@ def metric(identifier: str) -> str:
     return f"metrics/#{identifier}"
 
 
+def glossary(identifier: str) -> str:
+    return f"glossary/#{identifier}"
+
+
 def value(facet: str, name: str) -> str:
     return f"vocabulary/#{facet}-{name}".replace("_", "-")
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from catalog.notebook import notebook
 from catalog.standalone import Exporter, algorithm_file
-from site_gen.emit import citation, crosswalk_files, downloads, graph_files, kind_files, links, trends_pages
+from site_gen.emit import (
+    citation,
+    crosswalk_files,
+    downloads,
+    glossary_pages,
+    graph_files,
+    kind_files,
+    links,
+    trends_pages,
+)
 from site_gen.emit.page import byline
 from site_gen.emit.pages import PHRASES
 from site_gen.emit.reported_pages import reported_data, reported_files
@@ -41,6 +50,7 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
         copied[f"{name}.csv"] = downloads.as_csv(rows)
     copied |= crosswalk_files.files(site)
     copied |= kind_files.files(site)
+    copied |= glossary_pages.files(site)
     copied |= graph_files.files(site)
     copied |= trends_pages.files(site)
     copied |= reported_files(site.reported)

@@ -19,6 +19,7 @@ from site_gen.emit import (
     compare_files,
     compare_pages,
     entries_page,
+    glossary_pages,
     graph_files,
     graph_page,
     highlight,
@@ -58,7 +59,7 @@ _ORDERS = {"before": "after", "after": "before", "either": "either"}
 # Pages with a module of their own: each function gives file name -> Markdown.
 FURTHER: list[Callable[[Pages], dict[str, str]]] = [
     works_pages.pages, trends_pages.pages, reported_pages.pages, graph_page.pages, survey_pages.pages,
-    kind_pages.pages, entries_page.pages, compare_pages.pages, choose_pages.pages,
+    kind_pages.pages, glossary_pages.pages, entries_page.pages, compare_pages.pages, choose_pages.pages,
     maps_pages.pages,
 ]  # fmt: skip
 
@@ -238,6 +239,7 @@ class Pages:
              "is said; also .csv."),
             ("benchmarks.json", "benchmarks.json", "Benchmarks and data sets; also .csv."),
             ("metrics.json", "metrics.json", "Metrics; also .csv."),
+            ("glossary.json", "glossary.json", "The terms of the glossary."),
             ("algorithms.bib", "algorithms.bib", "The papers of all entries; also .ris and .csl.json."),
             ("bibliography.bib", "bibliography.bib", "All works; also .ris and .csl.json."),
             (f"algorithms/{example}.entry.bib", "algorithms/ID.entry.bib",

@@ -23,6 +23,7 @@ def main() -> None:
     print(f"{'':24}" + "".join(f"{half:>10}: questions, MRR, hit@3" for half in measure.HALVES))
     for name, found in answers.items():
         _row(name, measure.scores(asked, found))
+    _row("  without definitions", measure.scores(measure.without_definitions(asked), answers["command line"]))
     if given.material:
         with tempfile.TemporaryDirectory() as folder:
             found, size = measure.material(Path(folder), queries)

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from catalog import Catalog
+from catalog.ranking import stem, words
 from catalog.search import everything
 from site_gen import frontend_build
 from site_gen.build import ROOT, Report, write_docs
@@ -46,12 +47,36 @@ def half_of(query: str) -> str:
 
 
 def questions(catalog: Catalog) -> list[Question]:
-    """The questions of queries.yml; where facts answer one, with all entries that have them."""
+    """The questions of queries.yml; where facts answer one, with all entries that have them; where one is a name of a
+    term of the glossary, with its definition.
+    """
+    defined = _defined(catalog)
     found = yaml.safe_load((HERE / "queries.yml").read_text(encoding="utf-8"))
     return [
-        Question(str(one["query"]), frozenset([*one["right"], *_with_facts(catalog, one.get("facts"))]), one["half"])
+        Question(str(one["query"]), frozenset([
+            *one["right"], *_with_facts(catalog, one.get("facts")), *defined.get(_plain(str(one["query"])), ()),
+        ]), one["half"])
         for one in found
-    ]
+    ]  # fmt: skip
+
+
+def without_definitions(asked: Sequence[Question]) -> list[Question]:
+    """The questions with what queries.yml and facts say alone."""
+    return [Question(one.query, frozenset(key for key in one.right if not key.startswith("glossary ")), one.half)
+            for one in asked]
+
+
+def _defined(catalog: Catalog) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for identifier, term in catalog.glossary.items():
+        if term.definition is not None:
+            for name in (term.name or "", *term.aliases):
+                found.setdefault(_plain(name), []).append(f"glossary {identifier}")
+    return found
+
+
+def _plain(text: str) -> str:
+    return "".join(stem(word) for word in words(text))
 
 
 def _with_facts(catalog: Catalog, wanted: dict[str, Any] | None) -> list[str]:

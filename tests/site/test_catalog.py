@@ -16,7 +16,7 @@ from tests.site.conftest import where
 
 pytestmark = pytest.mark.xdist_group("site")
 
-SHOWN = "[...document.querySelectorAll('#zoo-entries tbody tr')].filter(e => !e.hidden).map(e => e.id)"
+SHOWN = "[...document.querySelectorAll('#zoo-entries tbody:not([hidden]) tr')].map(e => e.id)"
 COUNTS = """Object.fromEntries([...document.querySelectorAll('details[data-facet]')].map(facet => [facet.dataset.facet,
   Object.fromEntries([...facet.querySelectorAll('li[data-value]')].map(
     item => [item.dataset.value, Number(item.querySelector('.zoo-facet__count').textContent)]))]))"""
