@@ -19,7 +19,7 @@ from site_gen.enrich.lineage import CITES, DESCENT, Lineage, Member
 from site_gen.enrich.site import Site
 
 ROW, LINE = 24, 14
-TOP, BOTTOM = 24, 10
+TOP, BOTTOM = 24, 12
 NAMES = 172  # pixels beyond the right edge that names may take; the style sheet leaves them free
 INDENT = 10  # from a mark to its name
 SIZE = 12.5
@@ -51,7 +51,7 @@ def draw(
         parts.append(f'<line class="grid{later}" x1="{place:.1f}%" x2="{place:.1f}%" y1="{TOP - 4}" y2="{y:.0f}"/>'
                      f'<text class="year{later}" x="{place:.1f}%" y="{TOP - 10}" text-anchor="middle">{year}</text>')
     for place in axis.breaks():
-        parts.append(f'<svg class="break" x="{place:.1f}%" y="{TOP - 14}"><path d="M-4 5L-1 -5M1 5L4 -5"/></svg>')
+        parts.append(f'<svg class="break" x="{place:.1f}%" y="{y + 4:.0f}"><path d="M-4 5L-1 -5M1 5L4 -5"/></svg>')
     parents = {(member.id, member.parent, member.by) for member in lineage.members}
     for kind in reversed(KINDS):
         for tie in lineage.ties:
