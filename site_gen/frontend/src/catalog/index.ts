@@ -17,14 +17,15 @@ interface Row {
 
 const RANGE = "year";
 const MOST = 4; // entries that are compared
+const PIECE = 120; // rows; whole lines of one to six cards
+const AT_ONCE = 4 * PIECE; // rows that are put in their place together
 const PHONE = "(max-width: 59.9375em)"; // as in catalog.css
 
 /** Serves the element that holds facets and list; `base` is the root of the site. */
 export function startCatalog(root: HTMLElement, base: string): void {
   const find = <T extends HTMLElement>(name: string) => root.querySelector<T>(`[data-list-${name}]`)!;
   const table = root.querySelector("table")!;
-  const body = table.tBodies[0];
-  const rows: Row[] = [...body.rows].map((element, place) => ({
+  const rows: Row[] = [...table.tBodies].flatMap((body) => [...body.rows]).map((element, place) => ({
     element, place, id: element.id, name: element.cells[1].querySelector("a")!.textContent!,
     values: element.dataset.values!.split(" ").map(Number),
     box: element.cells[0].firstElementChild as HTMLInputElement,
@@ -61,7 +62,7 @@ export function startCatalog(root: HTMLElement, base: string): void {
   let fits: Bits = none(size);
   for (let i = 0; i < size; i += 1) add(fits, i); // what the page shows as it was written
   let order = rows;
-  let ordered = ""; // how `order` was made
+  let ordered = " false"; // how `order` was made: column and direction
   let shownCount = size;
 
   // --- the words of the box ---------------------------------------------------------------------------------------
@@ -123,14 +124,9 @@ export function startCatalog(root: HTMLElement, base: string): void {
       also.set(RANGE, years);
     }
     const result = answer(facets, state.chosen, size, also);
-    shownCount = 0;
-    for (const row of rows) {
-      const fit = has(result.fits, row.place);
-      if (fit) shownCount += 1;
-      if (fit !== has(fits, row.place)) row.element.hidden = !fit;
-    }
+    const changed = result.fits.some((word, i) => word !== fits[i]);
     fits = result.fits;
-    arrange();
+    arrange(changed);
     panel.show(state, result, Math.max(1, shownCount), opened);
     if (text.value.trim() !== state.text.trim()) text.value = state.text;
     showCount();
@@ -149,8 +145,10 @@ export function startCatalog(root: HTMLElement, base: string): void {
     if (count.textContent !== told) count.replaceChildren(number, ` ${rest}`); // said again only where it changed
   }
 
-  /** Puts the rows in order where the order has changed. */
-  function arrange(): void {
+  /** Puts the rows that fit, in order, into pieces of their own. A piece that is not on the screen is neither styled nor
+   *  laid out. The first rows come at once, the rest of a long list in the moments after; what does not fit stays where
+   *  it was, out of sight. */
+  function arrange(changed: boolean): void {
     const wanted = `${state.sort} ${state.down}`;
     sort.value = state.sort;
     down.setAttribute("aria-pressed", String(state.down));
@@ -158,12 +156,37 @@ export function startCatalog(root: HTMLElement, base: string): void {
       const here = head.dataset.column === state.sort && (state.sort !== "" || state.down);
       head.setAttribute("aria-sort", here ? (state.down ? "descending" : "ascending") : "none");
     }
-    if (wanted === ordered || (!ordered && wanted === " false")) return;
-    ordered = wanted;
-    order = sortedRows();
-    const all = document.createDocumentFragment();
-    all.append(...order.map((row) => row.element));
-    body.append(all);
+    if (wanted !== ordered) {
+      ordered = wanted;
+      order = sortedRows();
+    } else if (!changed) return;
+    const shown = order.filter((row) => has(fits, row.place));
+    shownCount = shown.length;
+    const left = [...table.tBodies];
+    for (const body of left) body.hidden = true;
+    clearTimeout(filling);
+    fill(shown, 0, table.tHead!, left);
+  }
+
+  let filling = 0;
+
+  function fill(shown: Row[], start: number, after: HTMLElement, left: HTMLTableSectionElement[]): void {
+    const end = Math.min(shown.length, start + AT_ONCE);
+    for (let next = start; next < end; next += PIECE) {
+      const piece = document.createElement("tbody");
+      const part = shown.slice(next, Math.min(end, next + PIECE));
+      piece.append(...part.map((row) => row.element));
+      piece.style.setProperty("--rows", String(part.length));
+      after.after(piece);
+      after = piece;
+    }
+    if (end < shown.length) {
+      filling = window.setTimeout(() => fill(shown, end, after, left), start ? 0 : 30); // a frame is painted first
+      return;
+    }
+    for (const body of left) if (!body.rows.length) body.remove();
+    filling = 0;
+    tell();
   }
 
   function sortedRows(): Row[] {
@@ -305,6 +328,7 @@ export function startCatalog(root: HTMLElement, base: string): void {
   /** Tells the bar that cites what is shown, once the page has been painted. */
   function tell(): void {
     cancelAnimationFrame(telling);
+    if (filling) return; // told at its end
     telling = requestAnimationFrame(() => setTimeout(() => table.dispatchEvent(new CustomEvent("zoo-rows", { bubbles: true }))));
   }
 
@@ -418,7 +442,7 @@ export function startCatalog(root: HTMLElement, base: string): void {
     tell();
   }
 
-  body.addEventListener("change", (event) => {
+  table.addEventListener("change", (event) => {
     const box = event.target as HTMLInputElement;
     const id = box.closest("tr")!.id;
     pick(box.checked ? [...state.picked, id] : state.picked.filter((one) => one !== id));
