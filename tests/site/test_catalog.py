@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
-from tests.site.conftest import where
+from tests.site.conftest import watch_page, where
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -214,6 +214,49 @@ def test_nothing_fits_and_the_way_out(new_page, data):
     shown = page.evaluate(SHOWN)
     assert shown and set(shown) <= set(without["family"])
     assert offers[[o.endswith("Family") for o in offers].index(True)] == f"{len(shown)} without Family"
+
+
+def test_a_long_list_is_put_in_place_in_pieces(browser, address, site_folder, data, watch):
+    """Twenty-five copies of each row: more than are placed at once; choices that come before the rest is in place."""
+    html = (site_folder / "algorithms/index.html").read_text(encoding="utf-8")
+    start, end = html.index("<tbody"), html.rindex("</tbody>")
+    rows = re.findall(r'<tr id=".*?</tr>', html[start:end], re.DOTALL)
+    assert len(rows) == len(data["entries"])
+    many = "".join(row.replace('<tr id="', f'<tr id="{n}--', 1) for n in range(25) for row in rows)
+    context = browser.new_context()
+    page = context.new_page()
+    watch_page(page, address, watch)
+    body = f'{html[:start]}<tbody style="--rows: 1">{many}{html[end:]}'
+    page.route(f"{address}algorithms/*", lambda route: route.fulfill(body=body, content_type="text/html"))
+    page.goto(f"{address}algorithms/?sort=-name")
+    ready(page)
+
+    def wanted(chosen: dict) -> list[str]:
+        return [f"{n}--{one}" for n in range(25) for one in expected(data, chosen)]
+
+    def shows(ids: list[str]) -> None:
+        page.wait_for_function(f"ids => ({SHOWN}).join() === ids.join()", arg=ids)
+        ids = page.evaluate("[...document.querySelectorAll('#zoo-entries tr[id]')].map(e => e.id)")
+        assert len(ids) == len(set(ids)) == 25 * len(rows)  # none is lost, none is there twice
+
+    shows(wanted({})[::-1])
+    page.get_by_role("button", name="Last first").click()
+    shows(wanted({}))
+    tick(page, "compresses", "weights")
+    shows(wanted({"compresses": {"weights"}}))
+    page.evaluate("""() => {  // two choices at once: the first has not been put in place when the second comes
+      const box = value => document.querySelector(`details[data-facet=compresses] li[data-value='${value}'] input`);
+      box('weights').click();
+      box('attention').click();
+    }""")
+    left = wanted({"compresses": {"attention"}})
+    shows(left)
+    assert told(page) == f"{len(left)} of {25 * len(rows):,} algorithms"
+    page.locator("[data-list-save] summary").click()
+    papers = {row["paper"] for row in data["entries"] if "attention" in row["facts"]["compresses"]} - {None}
+    page.get_by_text(f"Cite the {len(papers)} shown:").wait_for()
+    context.close()
+    assert watch.faults == []
 
 
 # --- the address ------------------------------------------------------------------------------------------------------
