@@ -86,12 +86,12 @@ def test_a_config_is_pasted_and_only_its_shape_stands_in_the_address(new_page):
     assert again.locator("#zoo-chosen > p").first.inner_text() == page.locator("#zoo-chosen > p").first.inner_text()
 
 
-@pytest.mark.parametrize("address", [
+@pytest.mark.parametrize("asked", [
     "choose/?shape=llama,hidden:-1", "choose/?shape=nothing", "choose/?shape=llama,hidden:64,layers:1e9",
     "choose/?shape=__proto__,x:1", "choose/?model=<img src=x onerror=alert(1)>&memory=much&tokens=-5&by=best&data=all",
 ])  # fmt: skip
-def test_an_address_made_up_is_answered_in_words(new_page, address):
-    page = answered(new_page(address))
+def test_an_address_made_up_is_answered_in_words(new_page, asked):
+    page = answered(new_page(asked))
     assert page.locator("#choose-model").input_value() == "llama-2-7b"
     said = page.locator("[data-choose-config]").inner_text() + page.locator("[data-choose-amounts]").inner_text()
     assert "cannot be read" in said or ("no amount of memory" in said and "whole number from 1" in said)
