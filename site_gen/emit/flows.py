@@ -73,7 +73,8 @@ def _matrix(
         data = f' data-family="{escape(family)}"' if family else ""
         text = (f'<svg x="{_across(place, heads)}" y="{top - 8}"><text transform="rotate(-{form.slant})" y="4">'
                 f"{escape(name)}</text></svg>")
-        head.append(f'<a{data} href="{escape(link(f"families/{family}/"))}">{text}</a>' if family else text)
+        head.append(f'<a{data} href="{escape(link(f"families/{family}/"))}" aria-label="{escape(name)}">{text}</a>'
+                    if family else text)
     body: list[str] = []
     y, survey = float(top), None
     for line in lines:
@@ -94,7 +95,7 @@ def _matrix(
         address = link(f"surveys/{line.survey}/") + f"#{line.id}"
         body.append(f'<line class="grid" x1="0" x2="100%" y1="{middle:g}" y2="{middle:g}"/>'
                     f'<a class="section" href="{escape(address)}"><title>{escape(_line_says(site, line))}</title>'
-                    f'<text y="{foot:g}">{"".join(rows)}</text></a>')
+                    f'<text y="{foot:g}">{" ".join(rows)}</text></a>')
         for place, (family, name) in enumerate(heads):
             if family in line.flows:
                 body.append(_cell(line, family, name, _across(place, heads), middle, most, form, site, cell))

@@ -82,7 +82,7 @@ def _row(site: Site, member: Member, lines: list[str], x: float, y: float, name:
     if member.kind == "work":
         says += ", no entry yet"
     foot = y + 4.5 - LINE * (len(lines) - 1) / 2
-    rows = "".join(f'<tspan x="{x:.2f}%" dx="{INDENT}"{f" dy={chr(34)}{LINE}{chr(34)}" if place else ""}>'
+    rows = " ".join(f'<tspan x="{x:.2f}%" dx="{INDENT}"{f" dy={chr(34)}{LINE}{chr(34)}" if place else ""}>'
                    f"{escape(line)}</tspan>" for place, line in enumerate(lines))
     return (f'<a class="{member.kind}" data-row="{escape(member.id)}"{data} href="{escape(address)}" '
             f'aria-label="{escape(says)}"><title>{escape(says)}</title>'

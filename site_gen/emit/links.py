@@ -39,7 +39,7 @@ def glossary(identifier: str) -> str:
 
 
 def value(facet: str, name: str) -> str:
-    return f"vocabulary/#{facet}-{name}".replace("_", "-")
+    return f"vocabulary/#{facet}-{name}".replace("_", "-").replace(" ", "-")
 
 
 def catalog(**chosen: str | list[str]) -> str:

@@ -402,4 +402,4 @@ def _text(lines: Sequence[tuple[str, bool]], box: Box, form: Form, kind: str, af
         rows.append(f'<tspan x="{x}" dx="{PAD}"{down}{style}>{escape(line)}</tspan>')
     if after:
         rows.append(f'<tspan class="count">{escape(after)}</tspan>')
-    return f'<text class="{kind}{later}" y="{foot:.1f}">{"".join(rows)}</text>'
+    return f'<text class="{kind}{later}" y="{foot:.1f}">{" ".join(rows)}</text>'
