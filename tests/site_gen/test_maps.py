@@ -273,6 +273,16 @@ def crowded(tmp_path_factory: pytest.TempPathFactory, repository: Path):
     works:
       - {work: ann2020example, depth: described, read: full text}
       - {work: white2019first, depth: mentioned, read: full text}
+  - title: Mixed
+    sections:
+      - title: One
+        family: pruning
+        works:
+          - {work: ann2020example, depth: described, read: full text}
+      - title: Two
+        family: quantization
+        works:
+          - {work: ann2020example, depth: described, read: full text}
 """)
     # The section that these follow has no family of its own in the synthetic survey.
     survey.write_text(survey.read_text().replace("  - title: Pruning\n", "  - title: Pruning\n    family: pruning\n"))
@@ -297,6 +307,7 @@ def test_sections_are_counted_against_what_we_file_ourselves(crowded):
         "quantization": ["black2020second", "ann2020example"], "": ["bob2020filed"]}
     assert [row.id for row in pruning.flows["quantization"].apart] == ["black2020second", "ann2020example"]
     assert pruning.flows[""].apart == [] and pruning.total == 3
+    assert lines["Mixed"].flows["quantization"].apart == []  # one of its two places agrees
     assert lines["Old"].total == 1  # a passing mention is no filing
     assert lines["Quantization"].flows["quantization"].apart == []
 
