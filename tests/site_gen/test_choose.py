@@ -70,7 +70,7 @@ def equal(ours: Any, theirs: Any, path: str = "") -> None:
 
 
 def test_the_browser_answers_alike() -> None:
-    asked = questions(60)
+    asked = [*questions(60), *(NOTHING | {"protocol": one["id"]} for one in FACTS["protocols"])]
     changes = [{}, {"hidden_size": "big"}, {"hidden_size": 0.1234567}, {"hidden_size": 10**400}, {"head_dim": 24},
                {"num_key_value_heads": 3}, {"hidden_size": 65}, {"tie_word_embeddings": 1}, {"hidden_size": "😀" * 60},
                {"model_type": "qwen3_moe", "mlp_only_layers": [3]}, {"model_type": "llama_text"}]  # fmt: skip
