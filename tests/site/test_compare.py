@@ -190,6 +190,7 @@ def test_measured_under_one_protocol_at_a_time(new_page, data):
             assert asked(page)["on"] == [protocol]
         here = [sections[name][protocol] for name in sections]
         dots = [len(one["plots"]["bits_per_weight"]["dots"]) for one in here]
+        assert dots == [len(one["rows"]) for one in here]
         for place, count in enumerate(dots):
             assert page.locator(f"#zoo-compare-measured g.dot[data-nth='{place}']").count() == count
         cells = page.locator("#zoo-compare-measured .zoo-numbers td").all_inner_texts()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from site_gen.emit import compare_files
 from site_gen.emit.formulas import Rendered
 from site_gen.enrich.compare import GROUP, PARTNERS, TEXT, build
 from site_gen.enrich.reported import NONE, UNTOLD, Reported, differing, parts
@@ -52,10 +53,10 @@ def test_a_pair_stands_once_by_its_most_telling_relation():
 def test_pairs_of_which_more_is_known_come_first_within_a_kind():
     entries = [entry("a", {"b": "alternative_to", "c": "alternative_to", "d": "alternative_to", "e": "stacks_with"}),
                *map(entry, "bcde")]
-    found = compared(*entries, sections={"x": ["a", "c", "e"], "y": ["a", "c"]}, groups=[["a", "e"], ["a", "d"]],
+    found = compared(*entries, sections={"x": ["a", "c", "d", "e"], "y": ["a", "c"]}, groups=[["a", "e"], ["a", "d"]],
                      combined=[("e", "a")]).pairs  # fmt: skip
-    assert [pair.second for pair in found] == ["c", "d", "b", "e"]
-    assert (found[0].protocols, found[0].groups, found[0].combined) == (("x", "y"), 0, False)
+    assert [pair.second for pair in found] == ["d", "c", "b", "e"]  # two kinds of numbers before two protocols
+    assert (found[1].protocols, found[1].groups, found[1].combined) == (("x", "y"), 0, False)
     assert (found[3].protocols, found[3].groups, found[3].combined) == (("x",), 1, True)
 
 
@@ -217,6 +218,16 @@ def test_ties_citations_surveys_and_records(loaded):
     assert plain["cite"]["work"] == "white2019first" and "A First Work" in plain["cite"]["text"]
     assert [one["id"] for one in plain["partners"]] == ["hostile"]
     assert plain["partners"][0]["why"] == "is built on by"
+
+
+def test_what_was_only_recalled_is_not_told():
+    filings = [SimpleNamespace(survey="s", path=(read,), covered=read != "recalled", leaf=SimpleNamespace(depth="table"))
+               for read in ("full text", "recalled")]  # fmt: skip
+    data = object.__new__(compare_files._Data)
+    data.entry = SimpleNamespace(filings=filings)
+    data.site = SimpleNamespace(surveys={"s": SimpleNamespace(survey=SimpleNamespace(name="S"))})
+    data.page = SimpleNamespace(link=str)
+    assert [one["path"] for one in data._surveys()] == ["full text"]
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
