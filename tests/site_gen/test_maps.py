@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 from collections import Counter
 from itertools import combinations
@@ -20,8 +21,10 @@ from site_gen.enrich.flows import Flow, Line
 from site_gen.enrich.lineage import CITES, DESCENT, MOST, lineages
 from site_gen.enrich.site import enrich
 from site_gen.enrich.territory import Ground, Land, Method
+from site_gen.frontend_build import FRONTEND
 from site_gen.load import load
 from tests.site_gen import synthetic
+from tests.site_gen.test_colours import FAMILIES, SCHEMES, colour, contrast, oklab
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = ["GPTQ", "Outlier Suppression+", "Low-rank plus another format", "W" * 46, "i",
@@ -479,6 +482,35 @@ def test_circles_hold_their_numbers_and_stay_in_their_cells(crowded):
             assert 12 < wide <= room
         heights = [float(line.get("y1")) for line in root.iter(f"{SVG}line") if line.get("class") == "grid"]
         assert all(b - a >= 2 * form.radius for a, b in zip(heights, heights[1:], strict=False))
+
+
+# --- colours ---------------------------------------------------------------------------------------------------------
+
+
+def mixed(family: list[float], ground: list[float], share: float) -> list[float]:
+    """color-mix(in oklab, family share, ground) of two linear RGB."""
+    pair = zip(oklab(family, "usual"), oklab(ground, "usual"), strict=True)
+    lightness, a, b = (share * one + (1 - share) * other for one, other in pair)
+    x, y, z = ((lightness + u * a + v * b) ** 3 for u, v in (
+        (0.3963377774, 0.2158037573), (-0.1055613458, -0.0638541728), (-0.0894841775, -1.291485548)))
+    rows = ((4.0767416621, -3.3077115913, 0.2309699292), (-1.2684380046, 2.6097574011, -0.3413193965),
+            (-0.0041960863, -0.7034186147, 1.707614701))
+    return [min(1.0, max(0.0, u * x + v * y + w * z)) for u, v, w in rows]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_can_be_read_on_every_tint(scheme, family):
+    styles = (FRONTEND / "src/styles/maps.css").read_text(encoding="utf-8")
+    tints = {kind: [int(share) / 100 for share in re.findall(
+        rf"[.]{kind} [^{{}}]*{{ fill: color-mix\(in oklab, var\(--zoo-family\) ([0-9]+)%", styles)]
+        for kind in ("zoo-treemap", "zoo-flows")}
+    assert len(tints["zoo-treemap"]) >= 5 and len(tints["zoo-flows"]) == 1
+    for share in [*tints["zoo-treemap"], *tints["zoo-flows"]]:
+        ground = mixed(colour(scheme, f"zoo-family-{family}"), colour(scheme, "zoo-raised"), share)
+        assert contrast(colour(scheme, "zoo-ink"), ground) >= 4.5
+        if share < 0.2:  # heads and bars, with counts in the lighter ink
+            assert contrast(colour(scheme, "zoo-ink-2"), ground) >= 4.5
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
