@@ -221,8 +221,8 @@ def test_ties_citations_surveys_and_records(loaded):
 
 
 def test_what_was_only_recalled_is_not_told():
-    filings = [SimpleNamespace(survey="s", path=(read,), covered=read != "recalled", leaf=SimpleNamespace(depth="table"))
-               for read in ("full text", "recalled")]  # fmt: skip
+    filings = [SimpleNamespace(survey="s", path=(read,), covered=covered, leaf=SimpleNamespace(depth="table"))
+               for read, covered in (("full text", True), ("recalled", False))]  # fmt: skip
     data = object.__new__(compare_files._Data)
     data.entry = SimpleNamespace(filings=filings)
     data.site = SimpleNamespace(surveys={"s": SimpleNamespace(survey=SimpleNamespace(name="S"))})
