@@ -6,7 +6,7 @@ import re
 import types
 import typing
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -129,6 +129,29 @@ def check(root: Path | str | None = None) -> tuple[Catalog, list[Problem]]:
     for rule in RULES:
         problems.extend(rule(catalog))
     return catalog, sorted(set(problems))
+
+
+def reread(catalog: Catalog, identifier: str) -> tuple[Catalog, list[Problem]]:
+    """The catalog with one entry read again from its file and all else as it was, and everything that is wrong then."""
+    from catalog.rules import RULES
+
+    file = catalog.algorithms[identifier].file
+    document = read(catalog.root.parent / file, file)
+    fresh = replace(catalog, documents={**catalog.documents, file: document})
+    problems = list(document.problems)
+
+    def typed() -> Iterator[Problem]:
+        works = {work.arxiv: key for key, work in catalog.bibliography.items() if work.arxiv}
+        entry = yield from _typed(document, Algorithm, {"vocabulary": catalog.vocabulary},
+                                  {"arxiv": works, "works": catalog.bibliography}, computed=COMPUTED)
+        if entry is not None:
+            entry = entry.model_copy(update={"id": identifier, "file": file})
+            fresh.algorithms = {**catalog.algorithms, identifier: entry}
+
+    problems += typed()
+    for rule in RULES:
+        problems.extend(rule(fresh))
+    return fresh, sorted(set(problems))
 
 
 def _read_all(catalog: Catalog) -> Iterator[Problem]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from site_gen.build import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +23,7 @@ def build(
     out: Annotated[Path | None, typer.Option(help="Folder of the site; `site/` of the project by default.")] = None,
 ) -> None:
     """Build the static site. A catalog with problems builds nothing and leaves the old site as it was."""
-    if not _build(out):
+    if _build(out) is None:
         raise typer.Exit(1)
 
 
@@ -28,13 +31,18 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on localhost; 0 takes a free one.")] = 8000,
     out: Annotated[Path | None, typer.Option(help="Folder of the site; `site/` of the project by default.")] = None,
 ) -> None:
-    """Build the site, serve it on localhost, and build it again where the catalog, the code or a template changes."""
+    """Build the site, serve it on localhost, and build it again where the catalog, the code or a template changes.
+
+    The page of an entry follows its file within seconds, all other pages when the whole site has been built.
+    """
+    report = _build(out)
+    if report is None:
+        raise typer.Exit(1)
     from site_gen.serve import PortTaken, serve_and_watch
 
-    if not _build(out):
-        raise typer.Exit(1)
+    builder = [sys.executable, "-m", "compzoo.cli", "build", "--out"]
     try:
-        serve_and_watch(_folder(out), port, lambda: _build(out), print)
+        serve_and_watch(_folder(out), port, builder, print, report.site)
     except PortTaken as taken:
         from compzoo.errors import fail
 
@@ -47,8 +55,8 @@ def _folder(out: Path | None) -> Path:
     return out.resolve() if out else ROOT / "site"
 
 
-def _build(out: Path | None) -> bool:
-    """Builds and reports on standard error. False, with every problem printed, where it cannot."""
+def _build(out: Path | None) -> Report | None:
+    """Builds and reports on standard error. None, with every problem printed, where it cannot."""
     try:
         from site_gen.build import BuildError
         from site_gen.build import build as build_site
@@ -71,9 +79,9 @@ def _build(out: Path | None) -> bool:
             print(problem, file=sys.stderr)
         count = len(error.problems)
         print(f"{count} problem{'s' if count != 1 else ''}; no site was built", file=sys.stderr)
-        return False
+        return None
     except (BuildError, FrontendError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return False
+        return None
     print(f"{report.pages} pages in {report.out} ({time.perf_counter() - start:.1f} s)", file=sys.stderr)
-    return True
+    return report

@@ -1,8 +1,8 @@
 """Pages that are HTML with Markdown headings between: the marks around the HTML, and what MkDocs does with them.
 
 Python-Markdown reads HTML with a parser of its own, tag by tag, and MkDocs does it a second time to collect ids; with
-pages such as ours that is most of what MkDocs does. What stands between two marks is taken as it is instead. The marks are comments,
-so the same folder also builds without this extension, only slower.
+pages such as ours that is most of what MkDocs does. What stands between two marks is taken as it is instead. The marks
+are comments, so the same folder also builds without this extension, only slower.
 """
 
 from __future__ import annotations

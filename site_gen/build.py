@@ -26,6 +26,7 @@ from site_gen.enrich.site import Site, enrich
 from site_gen.load import load
 
 ROOT = Path(__file__).resolve().parents[1]
+CONFIGURATION = ROOT / "mkdocs.yml"
 INTERIM = "assets/zoo"
 
 
@@ -44,6 +45,7 @@ class Report:
     deleted: int = 0
     formulas: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    site: Site | None = None  # what it was built from
 
 
 def build(
@@ -65,7 +67,7 @@ def build(
     with clock("catalog"):
         source = load(root)
     with clock("graph and links"):
-        site = enrich(source)
+        report.site = site = enrich(source)
     with clock("scripts and styles"):
         frontend_build.bundle(ROOT / "build" / "frontend")
     with clock("pages"):
@@ -77,7 +79,7 @@ def build(
             _mkdocs(work / "docs", fresh)
             for path, text in beside.items():
                 (fresh / path).write_text(text, encoding="utf-8")
-            _swap(fresh, out)
+            swap(fresh, out)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     return report
@@ -89,18 +91,14 @@ def write_docs(site: Site, root: Path, work: Path, report: Report) -> dict[str, 
     Raises CatalogError where a formula cannot be typeset or a reference in prose leads nowhere.
     """
     formulas = Formulas(work / "cache" / "formulas.json")
-    pages = Pages(site, formulas, settings(ROOT / "mkdocs.yml"), root)
+    pages = Pages(site, formulas, settings(CONFIGURATION), root)
     texts = pages.all()
     compared = compare_files.files(pages)
-    problems = [
-        Problem(file, 1, "", "a reference that leads nowhere", value=name,
-                expected="an equation of this entry, [eq-...], or a key of references.bib, [@key]")
-        for file, name in pages.unknown
-    ]
+    problems = problems_of_prose(pages)
     try:
         rendered = formulas.render()
     except FormulaError as error:
-        problems += [_formula_problem(site, tex, reason) for tex, reason in error.faults]
+        problems += [problem_of_formula(site, tex, reason) for tex, reason in error.faults]
     if problems:
         raise CatalogError(problems)
     report.formulas = formulas.typeset
@@ -131,7 +129,16 @@ def settings(path: Path) -> Settings:
     return Settings(found.get("repo_url") or "", found.get("edit_uri") or "")
 
 
-def _formula_problem(site: Site, tex: str, reason: str) -> Problem:
+def problems_of_prose(pages: Pages) -> list[Problem]:
+    """References in the rendered texts that lead nowhere."""
+    return [
+        Problem(file, 1, "", "a reference that leads nowhere", value=name,
+                expected="an equation of this entry, [eq-...], or a key of references.bib, [@key]")
+        for file, name in pages.unknown
+    ]
+
+
+def problem_of_formula(site: Site, tex: str, reason: str) -> Problem:
     """Names the entry, framework, benchmark or metric in which a refused formula stands."""
     for entry in site.entries.values():
         if tex in entry.algorithm.model_dump_json() or any(
@@ -167,14 +174,15 @@ def _mkdocs(docs: Path, out: Path) -> None:
         "build(load_config(sys.argv[1], docs_dir=sys.argv[2], site_dir=sys.argv[3], strict=True))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(ROOT / "mkdocs.yml"), str(docs.resolve()), str(out.resolve())],
+        [sys.executable, "-c", code, str(CONFIGURATION), str(docs.resolve()), str(out.resolve())],
         capture_output=True, text=True, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
     )
     if done.returncode:
         raise BuildError(f"MkDocs failed:\n{done.stdout}{done.stderr}")
 
 
-def _swap(fresh: Path, out: Path) -> None:
+def swap(fresh: Path, out: Path) -> None:
+    """Puts a finished folder in the place of another."""
     old = out.with_name(f".{out.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():

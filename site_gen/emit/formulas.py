@@ -23,11 +23,13 @@ class FormulaError(Exception):
 class Formulas:
     """Hands out a mark for each formula and later puts the typeset formula in its place.
 
-    A mark holds a random word, so that no text of the catalog can imitate one.
+    A mark holds a random word, so that no text of the catalog can imitate one. `whole`: the formulas are those of the
+    whole site, so the cache forgets all others.
     """
 
-    def __init__(self, cache: Path):
+    def __init__(self, cache: Path, whole: bool = True):
         self.cache = cache
+        self.whole = whole
         self.typeset = 0  # formulas that were not in the cache
         self._word = secrets.token_hex(8)
         self._marks: dict[tuple[str, bool], int] = {}
@@ -56,8 +58,8 @@ class Formulas:
         if faults:
             raise FormulaError(faults)
         self.cache.parent.mkdir(parents=True, exist_ok=True)
-        if missing or len(known) > len(wanted):
-            kept = {key: known[key] for key in sorted(wanted)}
+        if missing or self.whole and len(known) > len(wanted):
+            kept = {key: known[key] for key in sorted(wanted if self.whole else known)}
             self.cache.write_text(json.dumps({"version": version, "formulas": kept}), encoding="utf-8")
         pieces = [_dressed(tex, display, known[_key(tex, display)]) for tex, display in self._marks]
         return Rendered(self._word, pieces)

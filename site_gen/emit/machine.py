@@ -33,13 +33,10 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
     exporter = Exporter(site.catalog.source)
     data: list[str] = []
     for entry in site.entries.values():
-        base = f"algorithms/{entry.id}"
-        data.append(_json(entry_data(site, entry)))
-        copied[f"{base}.json"] = data[-1]
-        reference = entry.algorithm.reference
-        copied[f"{base}.py"] = algorithm_file(reference.code, reference.options, exporter, name=entry.algorithm.name)
-        copied[f"{base}.ipynb"] = notebook(entry.algorithm, site.catalog.bibliography, exporter)
-        beside[f"{base}.md"] = markdown(site, entry)
+        own, own_beside = entry_files(site, entry, exporter)
+        copied |= own
+        beside |= own_beside
+        data.append(own[f"algorithms/{entry.id}.json"])
     for old, new in site.catalog.retired.items():
         copied[f"{links.algorithm(old)}index.html"] = _redirect(links.Links(links.algorithm(old))(links.algorithm(new)))
     copied |= citation.files(site)
@@ -55,6 +52,17 @@ def files(site: Site) -> tuple[dict[str, str], dict[str, str]]:
     copied |= trends_pages.files(site)
     copied |= reported_files(site.reported)
     return copied, beside
+
+
+def entry_files(site: Site, entry: Entry, exporter: Exporter) -> tuple[dict[str, str], dict[str, str]]:
+    """As `files`, of one entry; the records of its paper are not among them."""
+    base, reference = f"algorithms/{entry.id}", entry.algorithm.reference
+    copied = {
+        f"{base}.json": _json(entry_data(site, entry)),
+        f"{base}.py": algorithm_file(reference.code, reference.options, exporter, name=entry.algorithm.name),
+        f"{base}.ipynb": notebook(entry.algorithm, site.catalog.bibliography, exporter),
+    }
+    return copied, {f"{base}.md": markdown(site, entry)}
 
 
 def entry_data(site: Site, entry: Entry) -> dict[str, Any]:

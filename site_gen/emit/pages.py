@@ -13,7 +13,6 @@ from markupsafe import Markup
 
 from catalog import citing
 from site_gen import blocks
-from site_gen.emit import citation as citations
 from site_gen.emit import (
     choose_pages,
     compare_files,
@@ -33,6 +32,7 @@ from site_gen.emit import (
     trends_pages,
     works_pages,
 )
+from site_gen.emit import citation as citations
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.page import Page, markdown_escaped
 from site_gen.emit.prose import Prose, plain
@@ -114,7 +114,7 @@ class Pages:
             "health/index.md": self._health(),
         }
         for entry in self.site.entries.values():
-            pages[f"{links.algorithm(entry.id)}index.md"] = self._algorithm(entry)
+            pages[f"{links.algorithm(entry.id)}index.md"] = self.algorithm(entry)
         for name in self.site.families:
             pages[f"{links.family(name)}index.md"] = self._family(name)
         for more in FURTHER:
@@ -137,7 +137,7 @@ class Pages:
         return self.render("index.md.jinja", "", "Compression Zoo", wide=True, counts=counts,
                             field_map=plots.field_map(site), example=self._examples()[0], search_icon=icon)
 
-    def _algorithm(self, entry: Entry) -> str:
+    def algorithm(self, entry: Entry) -> str:
         site, algorithm = self.site, entry.algorithm
         address = links.algorithm(entry.id)
         base = f"algorithms/{entry.id}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -220,6 +220,16 @@ def enrich(source: Source) -> Site:
         health=_health(catalog, entries, pairs),
         zoo=release.read(catalog.repository),
     )
+
+
+def with_entry(site: Site, catalog: Any, identifier: str) -> Site:
+    """The site with one entry as `catalog` now has it. What is computed over all entries stays as it was, and so does
+    the entry's code."""
+    algorithm = catalog.algorithms[identifier]
+    work = catalog.bibliography[algorithm.paper] if algorithm.paper else None
+    entry = replace(site.entries[identifier], algorithm=algorithm, work=work)
+    entries = {**site.entries, identifier: entry}
+    return replace(site, catalog=catalog, entries=entries, families=_families(catalog, entries))
 
 
 def _entries(source: Source, filings: dict[str, list[Filing]]) -> dict[str, Entry]:

@@ -102,7 +102,8 @@ def test_saved_entry_appears_in_the_open_page(start, written, browser):
             page.goto(address + path)
         written("plain", summary="Rounds every number in a new way.")
         entry.get_by_text("Rounds every number in a new way.").first.wait_for()
-        everything.get_by_text("Rounds every number in a new way.").first.wait_for()  # after the whole build
+        # The list of all entries follows after the whole build.
+        everything.get_by_text("Rounds every number in a new way.").first.wait_for(state="attached")
         written("plain", "name: [")  # a half-written file takes nothing away
         assert "changed" in [said.get(timeout=30) for _ in range(3)][-1]
         entry.reload()
