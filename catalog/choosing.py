@@ -19,6 +19,7 @@ from catalog.loading import Catalog
 from catalog.shapes import ROLES
 
 SCHEMA = 1
+NEAR = 0.15  # a run counts for a setting if the bits a weight that it stored are as near as this share of them
 LARGE = 1_000_000_000  # parameters from which a model counts as large, as in the vocabulary of `scale`
 CONFIG_LIMIT = 200_000  # characters of a pasted config.json
 MOST_TOKENS, MOST_BATCH = 100_000_000, 1_000_000
@@ -61,6 +62,11 @@ TEXTS = {
 }  # fmt: skip
 
 
+# Options of a run, its protocol, its value, and the bits a weight of the blocks that it stored, where that was counted.
+Measured = tuple[dict[str, Any], str, float, float | None]
+OF_BLOCKS = ("language", "compression")  # protocols by whose first word bits are those of the blocks alone
+
+
 def data(catalog: Catalog) -> dict[str, Any]:
     """Everything that an answer needs, as JSON knows it."""
     shapes, vocabulary = catalog.shapes, catalog.vocabulary
@@ -69,7 +75,8 @@ def data(catalog: Catalog) -> dict[str, Any]:
     entries.sort(key=lambda one: (one["name"].casefold(), one["id"]))
     found: dict[str, Any] = {
         "schema": SCHEMA, "texts": TEXTS, "roles": list(ROLES), "attention": list(ATTENTION), "nested": list(NESTED),
-        "large": LARGE, "limits": {"config": CONFIG_LIMIT, "tokens": MOST_TOKENS, "batch": MOST_BATCH},
+        "large": LARGE, "limits": {"config": CONFIG_LIMIT, "tokens": MOST_TOKENS, "batch": MOST_BATCH,
+                                    "near": NEAR},
         "training": list(TRAINING),
         "values": {name: {value: _label(value) for value in vocabulary[name].values} if name in vocabulary else {}
                    for name in ("compresses", "data", "training", "needs_for_speed")},
@@ -136,7 +143,7 @@ def _architecture(shapes: Any, one: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _entry(catalog: Catalog, entry: Any, measured: Mapping[str, list[tuple[dict[str, Any], str, float]]]) -> dict:
+def _entry(catalog: Catalog, entry: Any, measured: Mapping[str, list[Measured]]) -> dict:
     facts, stored = entry.facts, entry.storage
     try:
         parameters = catalog.source.function(entry.reference.code).options
@@ -159,9 +166,10 @@ def _entry(catalog: Catalog, entry: Any, measured: Mapping[str, list[tuple[dict[
             "label": ", ".join(f"{name.replace('_', ' ')} {_value(options[name])}" for name in telling),
             "values": {name: numbers[name] for name in sorted(used & numbers.keys())},
         }
-        runs = {protocol: value for chosen, protocol, value in measured.get(entry.id, []) if chosen == options}
+        runs = [run for run in measured.get(entry.id, []) if run[0] == options]
         if runs:
-            setting["measured"] = runs
+            setting["measured"] = {protocol: value for _, protocol, value, _ in runs}
+            setting["stored"] = {protocol: bits for _, protocol, _, bits in runs if bits is not None}
         if key in variants:
             setting["weights"] = Formula(variants[key].bits_per_weight).tree()
             if variants[key].needs_for_speed is not None:
@@ -186,14 +194,14 @@ def _value(value: Any) -> str:
     return "none" if value is None else ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
-def _measured(catalog: Catalog) -> tuple[list[dict[str, Any]], dict[str, list[tuple[dict[str, Any], str, float]]]]:
-    """Protocols by which entries can be ordered, most entries first, and for each entry (options, protocol, value).
+def _measured(catalog: Catalog) -> tuple[list[dict[str, Any]], dict[str, list[Measured]]]:
+    """Protocols by which entries can be ordered, most entries first, and for each entry its runs.
 
     A value is the perplexity as a ratio to the uncompressed model, or the accuracy; medians over the seeds. Two runs
     share a protocol only where its name, version, model and data are the same. Stale measurements do not count.
     """
     protocols: dict[str, dict[str, Any]] = {}
-    values: dict[str, list[tuple[dict[str, Any], str, float]]] = {}
+    values: dict[str, list[Measured]] = {}
     for measurement in catalog.all_measurements():
         if catalog.is_stale(measurement):
             continue
@@ -218,7 +226,9 @@ def _measured(catalog: Catalog) -> tuple[list[dict[str, Any]], dict[str, list[tu
                 ratio = value / dense[metric] if metric == "perplexity" else value
                 own = run.algorithm == measurement.algorithm
                 if own:
-                    values.setdefault(run.algorithm, []).append((dict(run.options), id, ratio))
+                    blocks = protocol.name.partition("-")[0] in OF_BLOCKS
+                    bits = run.median.get("bits_per_weight") if blocks else None
+                    values.setdefault(run.algorithm, []).append((dict(run.options), id, ratio, bits))
     ordered = sorted(protocols.values(), key=lambda one: (-one["entries"], one["id"]))
     for one in ordered:
         del one["same"]
@@ -589,8 +599,20 @@ def _judged(
         checks["memory"] = lambda setting, takes: takes is None or takes["total"] <= most
     fit = [one for one in tried if all(check(*one) for check in checks.values())]
 
+    def value_of(one: tuple[Any, Any]) -> float | None:
+        """What was measured, if as much is stored for a weight of this model as was stored there."""
+        setting, takes = one
+        if place is None or place["id"] not in setting.get("measured", {}):
+            return None
+        there = setting["stored"].get(place["id"])
+        if there is not None and model is not None and takes is not None:
+            here = (8 * takes["weights"] - facts["bits"] * model["other"]) / model["block"]
+            if abs(here - there) > facts["limits"]["near"] * there:
+                return None
+        return setting["measured"][place["id"]]
+
     def level(one: tuple[Any, Any]) -> float | None:
-        value = one[0].get("measured", {}).get(place["id"]) if place is not None else None
+        value = value_of(one)
         return None if value is None else (value if place["better"] == "lower" else -value)
 
     def weight(one: tuple[Any, Any]) -> float:
@@ -631,7 +653,7 @@ def _judged(
         "setting": shown[0]["label"] if shown else "", "takes": shown[1] if shown else None,
     }  # fmt: skip
     if chosen is not None and level(chosen) is not None:
-        row["measured"] = chosen[0]["measured"][place["id"]]
+        row["measured"] = value_of(chosen)
     return row
 
 

@@ -153,6 +153,15 @@ def test_the_order_is_measured_first_then_by_needs() -> None:
     assert entries[by_needs[0]["id"]]["needs"] == 0 and "measured" not in by_needs[0]
 
 
+def test_a_run_that_stored_other_bits_does_not_count() -> None:
+    """In the bench's narrow matrices the tables of SqueezeLLM weigh two bits a weight; in wide ones next to nothing."""
+    place = FACTS["protocols"][0]["id"]
+    row = ask(shape=model("llama-2-7b"), memory=8e9, protocol=place)["squeezellm"]
+    assert row["stays"] and "measured" not in row
+    assert "measured" in ask(memory=None, protocol=place)["squeezellm"]
+    assert "measured" in ask(shape=model("llama-2-7b"), protocol=place)["rtn"]
+
+
 def test_accuracy_is_better_where_it_is_higher() -> None:
     place = next(one for one in FACTS["protocols"] if one["better"] == "higher")
     found = choosing.answer(FACTS, NOTHING | {"protocol": place["id"]})["rows"]

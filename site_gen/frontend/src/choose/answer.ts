@@ -32,6 +32,7 @@ export interface Setting {
   label: string;
   values: Numbers;
   measured?: Numbers;
+  stored?: Numbers; // bits a weight of the blocks in the runs that were measured
   weights?: Tree;
   speed?: string;
 }
@@ -72,7 +73,7 @@ export interface Facts {
   attention: string[];
   nested: string[];
   large: number;
-  limits: { config: number; tokens: number; batch: number };
+  limits: { config: number; tokens: number; batch: number; near: number };
   training: string[];
   values: Record<string, Record<string, string>>;
   says: Record<string, Record<string, string>>;
@@ -476,7 +477,15 @@ function judged(facts: Facts, asked: Question, model: Layout | null, entry: Entr
   if (model && most !== null) checks.push(["memory", ({ takes }) => !takes || takes.total <= most]);
   const fit = tried.filter((one) => checks.every(([, check]) => check(one)));
 
-  const value = (one: Tried): number | undefined => (place ? one.setting.measured?.[place.id] : undefined);
+  // What was measured, if as much is stored for a weight of this model as was stored there.
+  const value = ({ setting, takes }: Tried): number | undefined => {
+    const there = place && setting.stored?.[place.id];
+    if (there !== undefined && model && takes) {
+      const here = (8 * takes.weights - facts.bits * model.other) / model.block;
+      if (Math.abs(here - there) > facts.limits.near * there) return undefined;
+    }
+    return place && setting.measured?.[place.id];
+  };
   const level = (one: Tried): number => (place?.better === "lower" ? value(one)! : -value(one)!);
   const weight = (one: Tried): number => one.takes?.total ?? 0;
   const least = (several: Tried[], before: (a: Tried, b: Tried) => boolean): Tried | undefined =>
