@@ -51,7 +51,8 @@ class GlossaryTerm(Strict):
 
 def things(catalog: Catalog) -> dict[str, str]:
     """Everything that a term can refer to: kind and id -> name."""
-    found = {f"algorithm {key}": entry.name for key, entry in catalog.algorithms.items()}
+    found = {f"algorithm {key}": key for key in catalog.known_ids}  # also of entries that could not be read
+    found |= {f"algorithm {key}": entry.name for key, entry in catalog.algorithms.items()}
     for home, family in (catalog.taxonomy.families if catalog.taxonomy else {}).items():
         found[f"family {home}"] = family.name
         found |= {f"group {home}/{key}": group.name for key, group in family.groups.items()}
@@ -98,8 +99,11 @@ def glossary_leads_somewhere(catalog: Catalog) -> Iterator[Problem]:
     """`same_as` and `see` name things of the catalog: the first what defines a term, the second others than itself."""
     known = things(catalog)
     by_id = {reference.partition(" ")[2]: reference for reference in reversed(known)}
+    readable = {reference.partition(" ")[0] for reference in known}
     for identifier, path, reference in _references(catalog):
         kind = reference.partition(" ")[0]
+        if kind in KINDS and kind not in readable:
+            continue  # a file that could not be read is reported once
         if kind not in KINDS or reference not in known:
             yield _problem(catalog, (identifier, *path), "leads nowhere", reference,
                            "kind and id, such as `algorithm gptq` or `vocabulary data/none`",

@@ -23,7 +23,10 @@ __all__ = ["FIELDS", "Hit", "Index", "all_documents", "documents", "everything",
 
 # How many words of an entry's long texts are searched: those that tell it from others. All of them would make what
 # the browser loads three times as large.
-KEPT = 20
+KEPT = 10
+
+# Of a byline with more than CROWD names (BLOOM has hundreds) only the first BYLINE are searched.
+CROWD, BYLINE = 60, 12
 
 # What a reader would say for a fact. Values that are not here are read as they are written.
 PHRASES: dict[tuple[str, object], str] = {
@@ -75,6 +78,11 @@ def documents(catalog: Catalog) -> list[dict[str, str]]:
 def first_sentence(text: str) -> str:
     """The first sentence of a text, or all of it."""
     return re.split(r"(?<=[.!?])\s+(?=[A-Z])", text, maxsplit=1)[0]
+
+
+def family_names(work: Work) -> str:
+    """The family names of a work's authors; of a crowd the first BYLINE."""
+    return " ".join(person.family for person in work.authors[: BYLINE if len(work.authors) > CROWD else None])
 
 
 def short(work: Work) -> str:
@@ -176,7 +184,7 @@ def _document(catalog: Catalog, entry: Algorithm, says: list[str]) -> dict[str, 
         "facts": facts(entry),
         "family": "; ".join(dict.fromkeys(family)),
         "summary": first_sentence(summary),
-        "authors": " ".join(person.family for person in work.authors) if work else "",
+        "authors": family_names(work) if work else "",
         "body": _plain(" ".join([summary.removeprefix(first_sentence(summary)), entry.plain, *entry.steps, *claims,
                                  entry.idea, *says])),
     }  # fmt: skip
@@ -206,7 +214,7 @@ def _surveys(catalog: Catalog) -> list[dict[str, str]]:
         work = catalog.bibliography[survey.work]
         found.append({"id": key, "kind": "survey", "name": survey.name, "title": work.title, "summary": work.title,
                       "aliases": " ".join(work.aliases), "facts": "survey",
-                      "authors": " ".join(person.family for person in work.authors)})
+                      "authors": family_names(work)})
     return found
 
 
@@ -274,7 +282,7 @@ def _kind_document(catalog: Catalog, kind: str, identifier: str, one: Any) -> di
         "title": work.title if work else "",
         "facts": f"{'framework, library, tool' if kind == 'framework' else kind}; {what.replace('-', ' ')}",
         "summary": first_sentence(_plain(summary)),
-        "authors": " ".join(person.family for person in work.authors) if work else "",
+        "authors": family_names(work) if work else "",
         "body": _plain(" ".join([summary, *body])),
     }
 
@@ -288,7 +296,7 @@ def work_documents(catalog: Catalog) -> list[dict[str, str]]:
             "id": key, "kind": "paper", "name": work.name, "aliases": _names(work.name, work.aliases),
             "title": "; ".join(title for title in (work.title, *work.other_titles) if title != work.name),
             "summary": f"{short(work)}. {work.venue}.",
-            "authors": " ".join(person.family for person in work.authors),
+            "authors": family_names(work),
             "body": _plain(" ".join(says.get(key, ()))),
         }
         for key, work in catalog.bibliography.items() if key not in about

@@ -12,7 +12,7 @@ from site_gen.emit.page import byline, label
 from site_gen.enrich.communities import Community
 from site_gen.enrich.site import Site
 
-SCHEMA = 2
+SCHEMA = 3
 GRAPH_SCHEMA = 2
 
 # Where the page of a document is, by its kind: from its id, or from the two parts of its id.
@@ -31,15 +31,18 @@ def search(catalog: Catalog) -> str:
     """Everything that can be searched: the documents and synonyms of `catalog.search`, which the command line searches
     too, and where each document's page is.
     """
-    documents = []
-    for document in index.all_documents(catalog):
-        kind, identifier = document["kind"], document["id"]
-        found = {**document, "id": f"{kind} {identifier}"}
-        if kind not in _PAGES:
-            found["url"] = address(kind, identifier)
-        documents.append(found)
+    documents = [
+        document if document["kind"] in _PAGES else {**document, "url": address(document["kind"], document["id"])}
+        for document in index.all_documents(catalog)
+    ]
     return _compact({"schema": SCHEMA, "addresses": {kind: page("*") for kind, page in _PAGES.items()},
-                     "synonyms": catalog.synonyms, "documents": documents})
+                     "synonyms": catalog.synonyms, "fields": columns(documents)})
+
+
+def columns(documents: list[dict[str, str]]) -> dict[str, list[str]]:
+    """One list for each field, the text of each document in it or "": it packs a sixth better than documents do."""
+    names = dict.fromkeys(name for document in documents for name in document)
+    return {name: [document.get(name, "") for document in documents] for name in names}
 
 
 def graph(site: Site) -> str:

@@ -5,13 +5,13 @@ import { build } from "esbuild";
 
 const { file, queries, limit } = JSON.parse(readFileSync(0, "utf8"));
 const bundle = await build({
-  entryPoints: ["src/ranking.ts"],
+  stdin: { contents: 'export * from "./src/ranking"; export * from "./src/index-file";', resolveDir: import.meta.dirname },
   absWorkingDir: import.meta.dirname,
   bundle: true,
   format: "esm",
   write: false,
 });
-const { Searcher } = await import(`data:text/javascript;base64,${Buffer.from(bundle.outputFiles[0].text).toString("base64")}`);
-const searcher = new Searcher(file);
+const { Searcher, unpacked } = await import(`data:text/javascript;base64,${Buffer.from(bundle.outputFiles[0].text).toString("base64")}`);
+const searcher = new Searcher(unpacked(file));
 const answers = queries.map((query) => searcher.search(query, limit).map((hit) => hit.document.id));
 console.log(JSON.stringify(answers));

@@ -1,4 +1,5 @@
-"""`python -m tests.relevance [--failures] [--material]`: prints how well the searches answer the questions."""
+"""`python -m tests.relevance [--failures] [--material] [--scale]`: prints how well the searches answer the questions,
+and what search costs with more entries."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from catalog import load
-from tests.relevance import measure
+from tests.relevance import measure, scale
 
 
 def main() -> None:
@@ -15,8 +16,13 @@ def main() -> None:
     parser.add_argument("--failures", action="store_true",
                         help="list the questions of the tuned half whose first answer is wrong")  # fmt: skip
     parser.add_argument("--material", action="store_true", help="also Material's own search: builds the site, minutes")
+    parser.add_argument("--scale", action="store_true",
+                        help="instead, what the browser loads and how long a query takes at 400 and 10,000")
     given = parser.parse_args()
     catalog = load()
+    if given.scale:
+        print(scale.HEAD, *(cost.line for cost in scale.costs(catalog)), sep="\n")
+        return
     asked = measure.questions(catalog)
     queries = [one.query for one in asked]
     answers = {"command line": measure.command_line(catalog, queries), "browser": measure.browser(catalog, queries)}

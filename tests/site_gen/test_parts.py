@@ -283,8 +283,11 @@ def test_browser_data_is_complete(site):
     from site_gen.emit import data
 
     found = json.loads(data.search(site.catalog))
-    documents = {document["id"]: document for document in found["documents"]}
-    assert len(documents) == len(found["documents"])
+    lists = found["fields"]
+    assert len({len(texts) for texts in lists.values()}) == 1
+    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    documents = {f"{row['kind']} {row['id']}": row for row in rows}
+    assert len(documents) == len(rows)
     assert {"algorithm plain", "family pruning", "group quantization/rounding", "survey survey2024",
             "paper gray2021third"} <= set(documents)
     assert "paper white2019first" not in documents  # its entry stands for it

@@ -1,10 +1,9 @@
 // The search of the dialog: in a worker, so that reading the index and ranking never hold the page; in the page where
 // there are no workers or this one does not start.
 
-import type { Hit, SearchFile } from "./ranking";
+import type { Addresses, PackedFile } from "./index-file";
+import type { Hit } from "./ranking";
 import type { Question } from "./search-worker";
-
-export type Addresses = Record<string, string>; // kind -> address of a page from the site's root, * for the id
 
 interface Answer {
   hits: Hit[];
@@ -57,9 +56,11 @@ async function besidePage(worker: Worker, index: string): Promise<Engine> {
 }
 
 async function inPage(index: string): Promise<Engine> {
-  const [{ Searcher }, answer] = await Promise.all([import("./ranking"), fetch(index)]);
+  const [{ Searcher }, { unpacked }, answer] = await Promise.all([
+    import("./ranking"), import("./index-file"), fetch(index),
+  ]);
   if (!answer.ok) throw new Error(`search.json: ${answer.status}`);
-  const file = (await answer.json()) as SearchFile & { addresses: Addresses };
+  const file = unpacked((await answer.json()) as PackedFile);
   const searcher = new Searcher(file);
   return { addresses: file.addresses, answer: async (query, limit) => searcher.answer(query, limit) };
 }

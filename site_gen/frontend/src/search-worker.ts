@@ -1,7 +1,8 @@
 // Ranks beside the page, in a worker: reads the index and answers, so that typing never waits for either. `engine.ts`
 // asks it. It is a file of its own, search-worker.js, from the same place as every other script of the site.
 
-import { type SearchFile, Searcher } from "./ranking";
+import { type PackedFile, unpacked } from "./index-file";
+import { Searcher } from "./ranking";
 
 export type Question = { read: string } | { query: string; limit: number };
 
@@ -12,7 +13,7 @@ addEventListener("message", async ({ data }: MessageEvent<Question>) => {
     if ("read" in data) {
       const found = await fetch(data.read);
       if (!found.ok) throw new Error(`search.json: ${found.status}`);
-      const file = (await found.json()) as SearchFile & { addresses: unknown };
+      const file = unpacked((await found.json()) as PackedFile);
       searcher = new Searcher(file);
       postMessage({ answer: file.addresses });
     } else postMessage({ answer: searcher.answer(data.query, data.limit) });

@@ -4,7 +4,8 @@
 // Hook: any element with [data-zoo-search] opens the dialog, with the attribute's text in its box. The index is loaded
 // when the dialog is first opened. Without JavaScript the openers are plain links.
 
-import { type Addresses, type Engine, startEngine } from "./engine";
+import { type Engine, startEngine } from "./engine";
+import type { Addresses } from "./index-file";
 import type { Hit } from "./ranking";
 
 const SHOWN = 12; // results at first, and how many more at a time
