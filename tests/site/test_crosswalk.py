@@ -64,12 +64,12 @@ FILTERS = {
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_filters_show_their_rows_and_stand_in_the_address(new_page, data, name):
-    where, value, address, holds = FILTERS[name]
+    selector, value, address, holds = FILTERS[name]
     page = new_page("crosswalk/")
-    control = page.locator(f".zoo-table-controls {where}")
+    control = page.locator(f".zoo-table-controls {selector}")
     if value is True:
         control.check()
-    elif where.startswith("select"):
+    elif selector.startswith("select"):
         control.select_option(value)
     else:
         control.fill(value)
