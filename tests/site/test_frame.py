@@ -51,8 +51,13 @@ def test_menu_of_small_screens_by_keyboard(new_page):
     assert opener.get_attribute("aria-expanded") == "false"
     assert opener.evaluate("element => element === document.activeElement")
     page.wait_for_function("document.querySelector('.md-sidebar--primary').getBoundingClientRect().right <= 0")
+    assert menu.get_by_role("link", name="Home").count() == 0  # the keyboard does not get lost in a closed menu
     opener.click()
-    menu.get_by_text("Literature", exact=True).first.click()
+    pages = menu.get_by_role("button", name="Pages of Literature")
+    assert pages.get_attribute("aria-expanded") == "false"
+    pages.focus()
+    page.keyboard.press("Enter")
+    assert pages.get_attribute("aria-expanded") == "true"
     menu.get_by_role("link", name="Surveys").click()
     page.wait_for_url("**/surveys/")
 

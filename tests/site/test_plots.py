@@ -169,7 +169,7 @@ def test_without_a_script_the_plot_is_whole(new_page):
     described = svg.locator("xpath=./*[name()='desc']").evaluate("e => e.textContent")
     for run in sweep("gptq"):
         assert f"{run['options'][run['varied']]}: {number(run['median']['perplexity'])}" in described
-    assert "perplexity" in svg.locator("text.axis").first.inner_text()
+    assert "perplexity" in svg.locator("text.axis").first.text_content()
     names = figure.locator(".zoo-plot-legend li").all_inner_texts()
     assert names[0] == "GPTQ" and "uncompressed" in names
     assert figure.locator("button").count() == 0

@@ -69,12 +69,12 @@ def test_nothing_moves_while_a_page_loads(browser, address, path, width):
     context = browser.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()
     page.add_init_script(SHIFTS)
-    held = []
-    page.route("**/*.woff2", lambda route: held.append(route))
+    held, late = [], []
+    page.route("**/*.woff2", lambda route: route.continue_() if late else held.append(route))
     page.goto(address + path, wait_until="domcontentloaded")
     page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 250)))")  # they are given 100 ms
     assert held
-    page.unroute("**/*.woff2")
+    late.append(True)
     for route in held:
         route.continue_()
     page.wait_for_load_state("networkidle")

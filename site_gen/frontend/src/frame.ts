@@ -104,34 +104,38 @@ function startScrolling(): void {
   }).observe(header);
 }
 
-/** The menu of small screens: the theme's check box moves it; the label that ticks it becomes a button for the keyboard. */
+/** The menu of small screens: check boxes move it and its parts; the labels that tick them become buttons for the keyboard. */
 function startMenu(): void {
   const box = document.querySelector<HTMLInputElement>("#__drawer");
   const opener = document.querySelector<HTMLElement>(".md-header__button[for=__drawer]");
   if (!box || !opener) return;
-  opener.tabIndex = 0;
-  opener.setAttribute("role", "button");
-  const told = () => opener.setAttribute("aria-expanded", String(box.checked));
-  const turn = (open: boolean) => {
-    box.checked = open;
+  const parts = [...document.querySelectorAll<HTMLElement>(".md-nav--primary label.md-nav__link[for]")];
+  const turners = [opener, ...parts].map((label) => {
+    const ticked = (label as HTMLLabelElement).control as HTMLInputElement;
+    const told = () => label.setAttribute("aria-expanded", String(ticked.checked));
+    label.tabIndex = 0;
+    label.setAttribute("role", "button");
+    ticked.addEventListener("change", told);
     told();
-  };
-  box.addEventListener("change", told);
-  opener.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" && event.key !== " ") return;
-    event.preventDefault();
-    turn(!box.checked);
+    const turn = (on: boolean) => {
+      ticked.checked = on;
+      told();
+    };
+    label.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      turn(!ticked.checked);
+    });
+    return turn;
   });
   document.querySelector(".md-sidebar--primary")?.addEventListener("click", (event) => {
-    if ((event.target as Element).closest("a[href]")) turn(false);
+    if ((event.target as Element).closest("a[href]")) turners[0](false);
   });
   addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && box.checked) {
-      turn(false);
-      opener.focus();
-    }
+    if (event.key !== "Escape" || !box.checked) return;
+    turners[0](false);
+    opener.focus();
   });
-  told();
 }
 
 /** What an address points into is opened, and on paper everything is. */
