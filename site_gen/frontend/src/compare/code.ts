@@ -40,7 +40,7 @@ export function code(entries: Entry[], open: boolean, opened: () => void): HTMLE
 
 function panels(entries: Entry[]): HTMLElement[] {
   const joined = el("input", { type: "checkbox" });
-  const boxes = entries.map((entry) => el("pre", { class: "highlight", tabindex: 0, "aria-label": `Code of ${entry.name}` }));
+  const boxes = entries.map((entry) => el("pre", { class: "highlight", tabindex: 0, role: "group", "aria-label": `Code of ${entry.name}` }));
   const found = entries.map((entry, i) =>
     el("section", { class: "zoo-listing", id: `code-${entry.id}`, "data-nth": i },
       el("p", { class: "zoo-compare__file" }, mark(i), el("a", { href: `${entry.url}#code` }, entry.name), " ", el("code", {}, entry.code.path)), boxes[i]));

@@ -26,7 +26,7 @@ export function measured(entries: Entry[], on: string, choose: (id: string) => v
   const { section } = here[0];
   const parts: HTMLElement[] = [];
   if (shared.length > 1) {
-    const select = el("select", { "aria-label": "Protocol" }, ...shared.map((found) =>
+    const select = el("select", {}, ...shared.map((found) =>
       el("option", { value: found[0].section.id, selected: found === here }, `${found[0].section.title} (${found.length} of ${entries.length})`)));
     select.addEventListener("change", () => choose(select.value));
     parts.push(el("p", { class: "zoo-table-controls" }, el("label", {}, "Protocol ", select)));
