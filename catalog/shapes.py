@@ -162,7 +162,7 @@ def complete(shapes: Shapes, architecture: str, given: Mapping[str, float]) -> d
     return numbers
 
 
-def problems(catalog: Catalog) -> Iterator[Problem]:
+def shapes_are_complete(catalog: Catalog) -> Iterator[Problem]:
     """The rules of shapes.yml: formulas use what is there, models are complete, names are known."""
     shapes = catalog.shapes
     if shapes is None:

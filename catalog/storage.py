@@ -43,7 +43,7 @@ def values(options: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> d
             if isinstance(value, (int, float)) and not isinstance(value, bool)}  # fmt: skip
 
 
-def problems(catalog: Catalog) -> Iterator[Problem]:
+def storage_formulas(catalog: Catalog) -> Iterator[Problem]:
     """Storage formulas are arithmetic over what they may use and have a plausible value; settings are options."""
     for entry in catalog.algorithms.values():
         if entry.storage is None:
