@@ -155,6 +155,8 @@ def test_a_group_narrows_its_family(new_page, data):
     assert parse_qs(urlsplit(where(page)).query)["family"] == ["quantization/outlier-smoothing"]
     tick(page, "family", "quantization")  # the whole family again
     assert page.evaluate(SHOWN) == family
+    page.evaluate(GO, "family=quantization,quantization/outlier-smoothing")  # as nobody but an address can say it
+    assert page.evaluate(SHOWN) == group
 
 
 def test_an_entry_is_found_in_its_further_family(new_page, data):
