@@ -13,7 +13,7 @@ pytestmark = pytest.mark.xdist_group("site")
 RULES = {"resultTypes": ["violations"]}
 # What is known and left: rule -> how the element begins.
 LEFT = {
-    # A family on the map of the taxonomy: its label says what is drawn in it, which is more than the words that are seen.
+    # A family on the map of the taxonomy: its label says what is drawn in it, more than the words that are seen.
     "label-content-name-mismatch": '<a class="land"',
     # The menu of small screens: labels that tick check boxes, so that it works without JavaScript; with it, buttons.
     "aria-allowed-role": '<label class="md-',
