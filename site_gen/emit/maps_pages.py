@@ -39,7 +39,7 @@ class Named:
 
 @dataclass(frozen=True)
 class LineageRow:
-    """A method of a lineage in words. `ties`: declared relation in words -> methods; `cites`: methods of the picture."""
+    """A method of a lineage in words. `ties`: declared relation -> methods; `cites`: methods of the picture."""
 
     method: Named
     member: Member

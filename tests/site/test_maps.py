@@ -10,10 +10,10 @@ from tests.site.conftest import where
 
 pytestmark = pytest.mark.xdist_group("site")
 
-# Labels that show, but for the slanted ones, whose boxes say little; and pairs of them that touch; labels that stick out of the picture's box.
+# Labels that show, but for slanted ones, whose boxes say little; pairs that touch; labels that stick out of the box.
 LABELS = """(box) => {
   const edge = box.getBoundingClientRect();
-  const texts = [...box.querySelectorAll('svg text')].filter((t) => t.getClientRects().length && !t.hasAttribute('transform'));
+  const texts = [...box.querySelectorAll('svg text:not([transform])')].filter((t) => t.getClientRects().length);
   const rects = texts.map((t) => [t.getBoundingClientRect(), t.textContent, parseFloat(getComputedStyle(t).fontSize)]);
   const touching = [], outside = [], small = [];
   rects.forEach(([a, name, size], i) => {

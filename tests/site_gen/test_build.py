@@ -53,6 +53,7 @@ def test_every_page_is_there(built):
         "families/pruning/index.html", "surveys/index.html", "surveys/survey2024/index.html",
         "bibliography/index.html", "graph/index.html", "measured/index.html", "combinations/index.html",
         "reported/index.html", "crosswalk/index.html", "trends/index.html", "compare/index.html",
+        "choose/index.html", "glossary/index.html", "maps/index.html",
         "frameworks/index.html", "benchmarks/index.html", "metrics/index.html",
         *(f"frameworks/{name}/index.html" for name in ("runner", "malice", "alone")),
         "vocabulary/index.html", "cite/index.html", "contribute/index.html", "health/index.html",
