@@ -163,8 +163,9 @@ class Index:
                 answered[number] += quality * worth
         for key in dict.fromkeys((" ".join(map(stem, tokens)), idea)):  # the whole query is a key term
             holders = self._keyed.get(key, ())
+            value = RULES["term"] * self._rarity_of(len(holders))
             for number in holders:
-                scores[number] += RULES["term"] * self._rarity_of(len(holders))
+                scores[number] = max(scores[number], value) + RULES["echo"] * min(scores[number], value)
                 answered[number] = asked
         spoken = [token for token in tokens if token not in STOP]
         whole = {"".join(tokens), "".join(spoken)}

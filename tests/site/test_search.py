@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from catalog import load
 from catalog.search import index
+from tests.site.conftest import server, watch_page
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -106,3 +109,130 @@ def test_nothing_found_is_said(new_page):
     page.keyboard.press("/")
     assert ask(page, "zzzzqqqq") == []
     assert "Nothing found" in page.get_by_role("dialog").inner_text()
+
+
+# --- in a worker, and without one -------------------------------------------------------------------------------------
+
+
+def opened(page) -> None:
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox", name="Search").wait_for()
+
+
+def test_ranks_in_a_worker_of_the_site(new_page, address):
+    page = new_page("algorithms/gptq/")
+    assert page.workers == []
+    with page.expect_worker() as started:
+        opened(page)
+    assert started.value.url == f"{address}assets/zoo/search-worker.js"
+    assert ask(page, "gtpq")[0].endswith("/algorithms/gptq/")
+
+
+@pytest.mark.parametrize("lame", [
+    "delete window.Worker",
+    "window.Worker = class { constructor() { throw new Error('not allowed') } }",
+    "window.Worker = class { constructor() { setTimeout(() => this.onerror(new Event('error'))) } terminate() {} }",
+])  # fmt: skip
+def test_answers_in_the_page_where_no_worker_runs(new_page, lame):
+    page = new_page()
+    page.evaluate(f"() => {{ {lame} }}")
+    opened(page)
+    assert ask(page, "gtpq")[0].endswith("/algorithms/gptq/")
+
+
+def test_works_below_a_folder(browser, site_folder, tmp_path, watch):
+    """The site may be served from any path: index, worker and results follow."""
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "zoo").symlink_to(site_folder, target_is_directory=True)
+    running = server(tmp_path)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    home = f"http://127.0.0.1:{running.server_port}/"
+    try:
+        page = browser.new_page()
+        watch_page(page, home, watch)
+        page.goto(f"{home}some/zoo/families/pruning/")
+        with page.expect_worker() as started:
+            opened(page)
+        assert started.value.url == f"{home}some/zoo/assets/zoo/search-worker.js"
+        assert ask(page, "gptq")[0] == f"{home}some/zoo/algorithms/gptq/"
+        page.close()
+    finally:
+        running.shutdown()
+        running.server_close()
+    assert watch.faults == []
+
+
+def test_says_why_there_is_no_index_and_tries_again(new_page, watch):
+    page = new_page()
+    page.route("**/search.json", lambda route: route.abort())
+    opened(page)
+    box = page.get_by_role("combobox", name="Search")
+    box.fill("gptq")
+    page.get_by_text("The search index could not be loaded").wait_for()
+    page.unroute("**/search.json")
+    assert ask(page, "gptq")[0].endswith("/algorithms/gptq/")
+    watch.faults.clear()  # the request that was refused
+
+
+# --- all results, kinds, places ---------------------------------------------------------------------------------------
+
+
+def test_nothing_is_cut_off_silently(new_page):
+    page = new_page()
+    opened(page)
+    assert len(ask(page, "pruning")) == 12
+    more = page.get_by_role("button", name="Show more")
+    total = int(more.inner_text().split(" of ")[1].split()[0])
+    assert more.inner_text().startswith("12 of ") and total > 24
+    more.click()
+    page.locator("#zoo-search-23").wait_for()
+    assert page.locator("#zoo-search-12[aria-selected=true]").count() == 1
+    for _ in range(11):
+        page.keyboard.press("ArrowDown")
+    assert page.locator("#zoo-search-23[aria-selected=true]").count() == 1
+    page.keyboard.press("ArrowDown")  # from the last that is shown to the first of those that follow
+    page.locator("#zoo-search-24[aria-selected=true]").wait_for()
+    page.keyboard.press("ArrowUp")
+    assert page.locator("#zoo-search-23[aria-selected=true]").count() == 1
+    assert len(ask(page, "gtpq")) <= 12  # another question begins anew
+    assert ask(page, "zzzzqqqq") == [] and not more.is_visible()
+
+
+@pytest.mark.parametrize(("query", "kind", "place"), [
+    ("straight-through estimator", "glossary", "glossary/#straight-through-estimator"),
+    ("calibration data", "glossary", "glossary/#calibration-data"),
+    ("nm sparse hardware", "vocabulary", "vocabulary/#needs-for-speed-nm-sparse-hardware"),
+    ("perplexity", "metric", "metrics/#perplexity"),
+    ("pruning", "family", "families/pruning/"),
+    ("layer tying", "group", "families/sharing/#layer-tying"),
+    ("lottery ticket", "paper", "works/frankle2019lottery/"),
+])  # fmt: skip
+def test_each_kind_is_named_and_led_to(new_page, address, query, kind, place):
+    page = new_page("algorithms/lora/")
+    opened(page)
+    found = ask(page, query)
+    assert address + place in found[:5], found
+    row = page.locator("#zoo-search-results li").nth(found.index(address + place))
+    assert row.locator(".zoo-search__kind").inner_text() == kind
+    row.locator("a").click()
+    page.wait_for_url(address + place)
+    if "#" in place:
+        assert page.locator(f"[id='{place.partition('#')[2]}']").is_visible()
+
+
+def test_a_place_on_the_same_page_closes_the_dialog(new_page, address):
+    page = new_page("glossary/")
+    opened(page)
+    assert address + "glossary/#kv-cache" in ask(page, "KV cache")
+    page.locator("#zoo-search-results a[href$='#kv-cache']").first.click()
+    page.wait_for_function("location.hash === '#kv-cache'")
+    assert not page.get_by_role("dialog").is_visible()
+
+
+def test_the_glossary_filters(new_page):
+    page = new_page("glossary/")
+    rows = page.locator("#terms > div:visible")
+    everything = rows.count()
+    page.get_by_role("searchbox", name="Filter").fill("straight")
+    assert 0 < rows.count() < everything / 4
+    assert page.locator("[id='straight-through-estimator']").is_visible()

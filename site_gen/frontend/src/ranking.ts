@@ -263,9 +263,10 @@ export class Searcher {
     // The whole query is a key term.
     for (const key of new Set([tokens.map(stem).join(" "), idea])) {
       const holders = this.keyed.get(key) ?? new Set();
+      const value = rules.term * this.rarityOf(holders.size);
       for (const number of holders) {
         if (!scores[number]) met.push(number);
-        scores[number] += rules.term * this.rarityOf(holders.size);
+        scores[number] = Math.max(scores[number], value) + rules.echo * Math.min(scores[number], value);
         answered[number] = asked;
       }
     }
