@@ -173,11 +173,16 @@ class Page:
 
     def plot(self, curve: Curve, name: str) -> Markup:
         return plots.curve(
-            curve, f"{name}: {curve.metric.label} over {curve.option}", self.entry_name(curve.baseline_id)
+            curve, f"{name}: {curve.metric.label} over {curve.option}", self._baseline_name(curve, name)
         )
 
     def plot_series(self, curve: Curve, name: str) -> list[tuple[str, str]]:
-        return plots.series(curve, name, self.entry_name(curve.baseline_id))
+        return plots.series(curve, name, self._baseline_name(curve, name))
+
+    def _baseline_name(self, curve: Curve, name: str) -> str:
+        """A method that is compared with itself under another setting is not named twice in one legend."""
+        baseline = self.entry_name(curve.baseline_id)
+        return f"{baseline}, baseline" if baseline == name else baseline
 
     def coins(self, work: Any) -> Markup:
         """A work as a COinS span, which reference managers read from lists."""
