@@ -51,6 +51,7 @@ def test_menu_of_small_screens_by_keyboard(new_page):
     assert opener.get_attribute("aria-expanded") == "false"
     assert opener.evaluate("element => element === document.activeElement")
     page.wait_for_function("document.querySelector('.md-sidebar--primary').getBoundingClientRect().right <= 0")
+    page.wait_for_function("getComputedStyle(document.querySelector('.md-sidebar--primary')).visibility === 'hidden'")
     assert menu.get_by_role("link", name="Home").count() == 0  # the keyboard does not get lost in a closed menu
     opener.click()
     pages = menu.get_by_role("button", name="Pages of Literature")
