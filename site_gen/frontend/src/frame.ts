@@ -104,37 +104,36 @@ function startScrolling(): void {
   }).observe(header);
 }
 
-/** The menu of small screens: check boxes move it and its parts; the labels that tick them become buttons for the keyboard. */
+/** The menu of small screens: check boxes move it and its parts; the labels that tick them give way to buttons, for the keyboard. */
 function startMenu(): void {
   const box = document.querySelector<HTMLInputElement>("#__drawer");
   const opener = document.querySelector<HTMLElement>(".md-header__button[for=__drawer]");
   if (!box || !opener) return;
   const parts = [...document.querySelectorAll<HTMLElement>(".md-nav--primary label.md-nav__link[for]")];
-  const turners = [opener, ...parts].map((label) => {
+  const [drawer] = [opener, ...parts].map((label) => {
     const ticked = (label as HTMLLabelElement).control as HTMLInputElement;
-    const told = () => label.setAttribute("aria-expanded", String(ticked.checked));
-    label.tabIndex = 0;
-    label.setAttribute("role", "button");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = `${label.className} zoo-turner`;
+    const told = () => button.setAttribute("aria-expanded", String(ticked.checked));
+    button.append(...label.childNodes);
+    label.replaceWith(button);
     ticked.addEventListener("change", told);
     told();
     const turn = (on: boolean) => {
       ticked.checked = on;
       told();
     };
-    label.addEventListener("keydown", (event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
-      event.preventDefault();
-      turn(!ticked.checked);
-    });
-    return turn;
+    button.addEventListener("click", () => turn(!ticked.checked));
+    return { button, turn };
   });
   document.querySelector(".md-sidebar--primary")?.addEventListener("click", (event) => {
-    if ((event.target as Element).closest("a[href]")) turners[0](false);
+    if ((event.target as Element).closest("a[href]")) drawer.turn(false);
   });
   addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !box.checked) return;
-    turners[0](false);
-    opener.focus();
+    drawer.turn(false);
+    drawer.button.focus();
   });
 }
 

@@ -123,9 +123,10 @@ class SearchDialog {
 
   private row(hit: Hit, i: number): HTMLElement {
     const item = document.createElement("li");
-    item.id = `zoo-search-${i}`;
-    item.setAttribute("role", "option");
-    const link = document.createElement("a");
+    item.setAttribute("role", "presentation");
+    const link = document.createElement("a"); // the option itself, so that it opens in a new tab as any link
+    link.id = `zoo-search-${i}`;
+    link.setAttribute("role", "option");
     const { id, kind: what, title, url } = hit.document;
     link.href = this.base + (url ?? this.addresses[what].replace("*", id.slice(what.length + 1)));
     link.tabIndex = -1;
@@ -147,7 +148,7 @@ class SearchDialog {
   }
 
   private select(i: number): void {
-    const rows = [...this.list.children];
+    const rows = [...this.list.querySelectorAll("a")];
     rows.forEach((row, j) => row.setAttribute("aria-selected", String(j === i)));
     this.active = i;
     if (i >= 0) {
