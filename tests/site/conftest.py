@@ -83,7 +83,7 @@ def new_page(browser, address: str, watch: Watch) -> Iterator:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(60_000)  # it ends a hanging test; a machine that does other things is slow
         watch_page(page, address, watch)
         page.goto(address + path)
         return page

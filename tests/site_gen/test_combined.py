@@ -127,7 +127,7 @@ def texts(repository: Path, tmp_path_factory) -> dict[str, str]:
 def test_map_shows_numbers_refusals_and_reasons(texts):
     page = texts["combinations"]
     table = page[page.index('class="zoo-heat"'):page.index("</table>")]
-    assert '<td class="zoo-heat-2"><a href="#plain-hostile">−0.05</a>' in table
+    assert re.search('<td class="zoo-heat-2"[^>]*><a href="#plain-hostile">−0.05</a>', table)
     assert table.count('<td class="zoo-heat-refused"') == 1
     assert 'href="#hostile-plain" aria-label="cannot be done"' in table
     row = page[page.index('<tr id="hostile-plain">'):]

@@ -424,7 +424,7 @@ def test_long_lists_are_cut_to_the_most_cited_and_say_so(crowded):
 
 def test_page_of_an_entry_shows_the_picture_and_all_works_beside_it(crowded, tmp_path):
     maker = Pages(crowded, Formulas(tmp_path / "formulas.json"), Settings(), Path(tmp_path))
-    text = maker._algorithm(crowded.entries["plain"])
+    text = maker.algorithm(crowded.entries["plain"])
     section = text[text.index("{#citations}"):text.index("{#reported}")]
     assert "cites it: 12 of 42 shown, the most cited" in section
     lists = section[section.index("<details"):section.index("</details>")]
@@ -436,7 +436,7 @@ def test_page_of_an_entry_shows_the_picture_and_all_works_beside_it(crowded, tmp
 
 def test_page_says_where_lists_are_too_few(site, tmp_path):
     maker = Pages(site, Formulas(tmp_path / "formulas.json"), Settings(), Path(tmp_path))
-    text = maker._algorithm(site.entries["plain"])
+    text = maker.algorithm(site.entries["plain"])
     assert "Only 1 list of a method are known" not in text
     assert "Only 1 list of a method is known to name it: too few to tell." in text
     assert "Its reference list has not been read." in text

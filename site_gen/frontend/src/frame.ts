@@ -58,7 +58,7 @@ function startScrolling(): void {
   const h1 = document.querySelector(".md-content h1");
   const list = document.querySelector<HTMLElement>(".md-sidebar--secondary .md-sidebar__scrollwrap");
   const found = [...(list?.querySelectorAll<HTMLAnchorElement>("a[href^='#']") ?? [])].map(
-    (link) => [link, document.getElementById(decodeURIComponent(link.hash.slice(1)))] as const,
+    (link) => [link, pointedTo(link.hash)] as const,
   );
   const sections = found.filter((pair): pair is [HTMLAnchorElement, HTMLElement] => pair[1] !== null);
   let active: HTMLAnchorElement | undefined;
@@ -137,10 +137,19 @@ function startMenu(): void {
   });
 }
 
+/** The element that a fragment names; null where there is none, or where it cannot be read. */
+function pointedTo(fragment: string): HTMLElement | null {
+  try {
+    return document.getElementById(decodeURIComponent(fragment.slice(1)));
+  } catch {
+    return null; // made up by hand, with a stray %
+  }
+}
+
 /** What an address points into is opened, and on paper everything is. */
 function startDetails(): void {
   const reveal = () => {
-    const target = location.hash ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
+    const target = location.hash ? pointedTo(location.hash) : null;
     const closed: HTMLDetailsElement[] = [];
     for (let at = target?.closest("details"); at; at = at.parentElement?.closest("details")) if (!at.open) closed.push(at);
     if (!closed.length) return;
