@@ -9,7 +9,7 @@ import numpy
 from scipy.sparse import csr_matrix
 
 from catalog import Catalog, terms
-from catalog.terms import Corpus, Term
+from catalog.terms import Corpus
 
 ALIKE, REASONS = 5, 4  # entries that are alike, and shared terms shown for each
 CLOSE = 0.1  # cosine below which what two texts share is chance
@@ -25,15 +25,9 @@ class Alike:
 
 
 @dataclass(frozen=True)
-class Terms:
-    """Key terms by entry id, work key and family id, weightiest first; entries that are alike by entry id.
+class Terms(terms.Terms):
+    """The key terms of a catalog, and for each entry, by its id, those that are alike."""
 
-    A work with an entry has the terms of its entry.
-    """
-
-    entries: dict[str, list[Term]]
-    works: dict[str, list[Term]]
-    families: dict[str, list[Term]]
     alike: dict[str, list[Alike]]
 
 
@@ -41,7 +35,7 @@ def key_terms(catalog: Catalog) -> Terms:
     """The key terms of a catalog, and which entries are alike."""
     found = terms.key_terms(catalog)
     near = dict(zip(found.entries, alike(found.corpus, list(found.entries)), strict=True))
-    return Terms(found.entries, found.works, found.families, near)
+    return Terms(found.entries, found.works, found.families, found.corpus, near)
 
 
 def alike(corpus: Corpus, names: Sequence[str]) -> list[list[Alike]]:
