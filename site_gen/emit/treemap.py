@@ -122,7 +122,7 @@ def _filled(row: Sequence[int], needs: Sequence[float], weights: Sequence[float]
 
 
 def overview(lands: Sequence[Land], entries_only: bool, title: str) -> Markup:
-    """All families and groups; each family is one link to its own picture, #map-<family>.
+    """All families and groups; each family is a link to its own picture, #map-<family>.
 
     The filled part of a cell is the share of its methods that have an entry. The area of a family is the mean of two
     shares: of all known methods (with `entries_only`, of all entries), and of all groups, since an empty group has to
@@ -199,16 +199,21 @@ def _stacked(lands: Sequence[Land], entries_only: bool, title: str) -> str:
 
 
 def _land(land: Land, box: Box, cells: Sequence[Box], form: Form, entries_only: bool) -> str:
+    """A family: one link with its name, and the groups in a second one for the pointer alone, since a link is called
+    what is seen in it."""
     name = land.name or NO_FAMILY
-    says = f"{name}: {land_says(land)}"
+    address = f'href="#map-{escape(land.id or NONE)}"'
     data = f' data-family="{escape(land.id)}"' if land.id else ""
     head = Box(box.x, box.y, box.w, min(HEAD, box.h))
-    count = f" {land.entries}" if entries_only else f" {land.entries} of {land.known}"
-    label = _label([name], head, form, "head", after=count) or _label([name], head, form, "head")
-    parts = [f'<a class="land" href="#map-{escape(land.id or NONE)}" data-zoom="{escape(land.id or NONE)}"{data} '
-             f'aria-label="{escape(says)}"><g><title>{escape(says)}</title>{_rect(box, form, "ground")}{label}</g>']
+    count = f"{land.entries}" if entries_only else f"{land.entries} of {land.known}"
+    label = _label([name], head, form, "head", after=f" {count}") or _label([name], head, form, "head")
+    says = f"{name}, {count} {'entry' if land.entries == 1 else 'entries'}" if entries_only else (
+        f"{name}, {_share_says(count)}")
+    parts = [f'<g class="land"{data}><a {address} data-zoom="{escape(land.id or NONE)}" aria-label="{escape(says)}">'
+             f"<title>{escape(f'{name}: {land_says(land)}')}</title>{_rect(box, form, 'ground')}{label}</a>"
+             f'<a {address} tabindex="-1" aria-hidden="true">']
     parts += [_group(ground, cell, form) for ground, cell in zip(land.grounds, cells, strict=True)]
-    return "".join([*parts, "</a>"])
+    return "".join([*parts, "</a></g>"])
 
 
 def _group(ground: Ground, box: Box, form: Form) -> str:
@@ -284,9 +289,9 @@ def _ground(
         head = Box(0, y, form.width, SUBHEAD)
         label = (_label([name], head, form, "head", after=f" {count}")
                  or _text([(labels.cut(name, form.width - 2 * PAD, SIZE), False)], head, form, "head", ""))
-    says = f"{name}: {ground_says(ground)}"
-    inside = f"<title>{escape(says)}</title>{_rect(head, form, 'bar')}{label}"
+    inside = f"<title>{escape(f'{name}: {ground_says(ground)}')}</title>{_rect(head, form, 'bar')}{label}"
     kind = "group" if ground.methods else "group empty"
+    says = f"{name}, {_share_says(count) if ground.methods else count}"
     parts = [f'<a class="{kind}" href="{escape(link)}" aria-label="{escape(says)}">{inside}</a>' if link
              else f'<g class="{kind}">{inside}</g>']
     for place, cell in enumerate(cells):
@@ -340,6 +345,11 @@ def ground_says(ground: Ground) -> str:
     if not ground.methods:
         return "no entry, and no method known that belongs here"
     return entries_say(ground.entries) + (f", {without} known without one" if without else ", all that are known")
+
+
+def _share_says(share: str) -> str:
+    """What a link is called that shows "21 of 79": the same words, and what they mean."""
+    return f"{share} known methods have an entry"
 
 
 def entries_say(count: int) -> str:

@@ -199,11 +199,14 @@ def test_the_whole_taxonomy_is_drawn_at_any_size(size, entries_only):
             assert all(cell.w > 2 and cell.h > 2 for cell in cells)  # an empty group is seen too
             assert not any(overlap(*pair, 0.2) for pair in combinations(cells, 2))
             check_labels(root, width, cells + rects(root, width, "ground"))
-        links = root.findall(f"{SVG}a")
-        assert [link.get("href") for link in links] == [f"#map-{land.id or 'none'}" for land in shown]
-        for link, land in zip(links, shown, strict=True):
-            assert f"{land.entries or 'no'} entr" in link.get("aria-label")
-            filled = rects(link, 100, "covered")
+        for drawn, land in zip(root.findall(f"{SVG}g"), shown, strict=True):
+            link, groups = drawn.findall(f"{SVG}a")
+            assert link.get("href") == groups.get("href") == f"#map-{land.id or 'none'}"
+            assert groups.get("tabindex") == "-1" and groups.get("aria-hidden") == "true"
+            assert f"{land.entries or 'no'} entr" in link.find(f"{SVG}title").text
+            seen = " ".join(" ".join("".join(text.itertext()) for text in link.findall(f"{SVG}text")).split())
+            assert seen in link.get("aria-label").replace(",", "")  # who says what is seen gets there
+            filled = rects(groups, 100, "covered")
             assert len(filled) == sum(ground.entries > 0 for ground in land.grounds)
 
 

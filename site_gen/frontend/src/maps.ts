@@ -73,11 +73,12 @@ function startAtlas(atlas: HTMLElement): void {
   }
 
   overview.addEventListener("click", (event) => {
-    const link = (event.target as Element).closest<SVGAElement>("[data-zoom]");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const land = (event.target as Element).closest(".land");
+    const link = land?.querySelector<SVGAElement>("[data-zoom]");
+    if (!land || !link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     history.pushState(null, "", withParameter("map", link.dataset.zoom!));
-    show(link.dataset.zoom!, link.getBoundingClientRect());
+    show(link.dataset.zoom!, land.getBoundingClientRect());
     name.focus({ preventScroll: true });
     way.scrollIntoView({ block: "nearest" });
   });
