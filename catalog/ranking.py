@@ -12,8 +12,11 @@ test asks both the same questions. In short:
 - A document's answer to a word is that of its best field, with a little for each further one, and counts more the
   fewer documents have the word. Documents that answer more of the query's words come first by far.
 - A query that is as a whole a key term of a document, or means the same, is answered by it in full.
-- What is called just like the query comes first. A tool that is named after an idea (PEFT) does not: who types the word
-  for the idea gets the methods, with the tool beside them, and behind them the papers that mention it in their titles.
+- What is called just like the query, be it with a slip, comes first; who types a whole title wants what is called so,
+  of whatever kind it is. A tool that is named after an idea (PEFT) does not come first: who types the word for the idea
+  gets the methods, with the tool beside them, and behind them the papers that mention it in their titles.
+- A definition that is asked for brings the pages it leads to: those that speak of the whole term stand before it, the
+  others right behind.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ RULES = json.loads((Path(__file__).parent / "ranking.json").read_text(encoding="
 FIELDS: dict[str, float] = RULES["fields"]  # field of a document, and the weight of a hit in it
 STOP = frozenset(RULES["stop"].split())
 NAMES = ("name", "aliases")  # the fields that hold names; several stand apart by semicolons
+_DIGITS = re.compile("[0-9]")
 _FAR = ("ss", "us", "is")  # endings whose s is no plural
 
 
@@ -96,8 +100,13 @@ class Index:
         self._text: list[str] = []  # the stems of its names and its title, in their order
         self._weights: dict[str, dict[int, float]] = defaultdict(dict)  # stem or meaning -> document -> weight
         self._known: dict[str, str] = {}  # word -> its stem
+        leads: dict[int, list[str]] = {}  # a definition -> what it leads to
         for number, doc in enumerate(docs):
             self._add(number, doc)
+            if doc.get("leads"):
+                leads[number] = doc["leads"].split("; ")
+        numbers = {key: number for number, key in enumerate(self._keys)}
+        self._leads = {number: [numbers[key] for key in keys if key in numbers] for number, keys in leads.items()}
         self._vocabulary = sorted(self._known)
 
     def _add(self, number: int, doc: dict[str, str]) -> None:
@@ -145,7 +154,8 @@ class Index:
     def search(self, query: str, limit: int = 10) -> list[Hit]:
         """The documents that answer a query, best first; empty where nothing does."""
         tokens = [part for token in words(query) for part in self._apart(token)]
-        units, idea = self._units(tokens)
+        meant = [self._meant(token) for token in tokens]
+        units, idea = self._units(tokens, meant)
         scores: dict[int, float] = defaultdict(float)
         answered: dict[int, float] = defaultdict(float)
         asked = 0.0
@@ -167,20 +177,33 @@ class Index:
             for number in holders:
                 scores[number] = max(scores[number], value) + RULES["echo"] * min(scores[number], value)
                 answered[number] = asked
-        spoken = [token for token in tokens if token not in STOP]
-        whole = {"".join(tokens), "".join(spoken)}
+        spoken = [token for token in meant if token not in STOP]
+        typed = [token for token in tokens if token not in STOP]
+        whole = {"".join(parts) for parts in (tokens, typed, meant, spoken)}
         sequence = f" {' '.join(stem(token) for token in spoken)} " if len(spoken) > 1 else None
-        ranked = []
+        final: dict[int, float] = {}
+        asked_for = []  # definitions that are called like the query
         for number, score in scores.items():
             kind = self._docs[number][1]
-            score *= (answered[number] / asked) ** RULES["coverage"] * RULES["kinds"].get(kind, 1)
-            if idea and kind == "paper":
-                score *= RULES["mention"]
-            if not whole.isdisjoint(self._called[number]):
+            score *= (answered[number] / asked) ** RULES["coverage"]
+            called = not whole.isdisjoint(self._called[number])
+            if called:
                 score *= RULES["exact"]
             if sequence and sequence in self._text[number]:
                 score *= RULES["sequence"]
-            ranked.append((float(f"{score:.9g}"), number))  # the browser's logarithm may differ in the last digit
+            if not (called and len(tokens) > RULES["words"]):
+                score *= RULES["kinds"].get(kind, 1) * (RULES["mention"] if idea and kind == "paper" else 1)
+            final[number] = score
+            if called and number in self._leads:
+                asked_for.append(number)
+        for number in asked_for:
+            targets = self._leads[number]
+            for place, target in enumerate(targets):
+                full = answered.get(target, 0) > 0.999 * asked
+                steps = len(targets) - place if full else -1 - place
+                final[target] = max(final.get(target, 0), final[number] * RULES["lead"] ** steps)
+        # The browser's logarithm may differ in the last digit.
+        ranked = [(float(f"{score:.9g}"), number) for number, score in final.items()]
         ranked.sort(key=lambda pair: (-pair[0], self._keys[pair[1]]))
         least = ranked[0][0] * RULES["noise"] if ranked else 0
         return [
@@ -199,11 +222,10 @@ class Index:
         fit = max(unit.values(), default=0)
         return min((self._rarity(term) for term, quality in unit.items() if quality == fit), default=self._rarity(""))
 
-    def _units(self, tokens: list[str]) -> tuple[list[dict[str, float]], str]:
+    def _units(self, tokens: list[str], meant: list[str]) -> tuple[list[dict[str, float]], str]:
         """A query as units, each a set of terms (with how well they fit) of which one has to be met; and the meaning of
         the query where it is as a whole a phrase that has synonyms.
         """
-        meant = [self._meant(token) for token in tokens]
         stems = [stem(word) for word in meant]
         phrases = {start: (meaning, length) for meaning, start, length in self._phrases(stems)}
         units: list[dict[str, float]] = []
@@ -263,12 +285,14 @@ class Index:
         return list(max(held, key=lambda pair: pair[0])[1]) if held else [token]
 
     def _slips(self, token: str) -> list[tuple[str, int]]:
-        """Known words at one or two slips from an unknown one, and at how many."""
-        if not 4 <= len(token) <= 60 or not token.isalpha() or self._is_known(token):
+        """Known words at one or two slips from an unknown one, and at how many; never in their digits."""
+        if not 4 <= len(token) <= 60 or len(_DIGITS.sub("", token)) < 3 or self._is_known(token):
             return []
         allowed = 1 if len(token) < 8 else 2
         found = process.extract(token, self._vocabulary, scorer=OSA.distance, score_cutoff=allowed, limit=None)
-        return sorted(((word, distance) for word, distance, _ in found if word.isalpha()), key=lambda p: (p[1], p[0]))
+        digits = _DIGITS.findall(token)
+        return sorted(((word, distance) for word, distance, _ in found if _DIGITS.findall(word) == digits),
+                      key=lambda p: (p[1], p[0]))  # fmt: skip
 
     def _meant(self, token: str) -> str:
         """The word itself where it is known or begins known ones, else the nearest one, the more frequent where two are

@@ -237,7 +237,8 @@ def _glossary(catalog: Catalog) -> list[dict[str, str]]:
     """The terms with a definition of their own; what others are the same as is found as itself."""
     return [
         {"id": identifier, "kind": "glossary", "name": term.name or "", "aliases": "; ".join(term.aliases),
-         "summary": _plain(term.definition)}
+         "summary": _plain(term.definition),
+         "leads": "; ".join(page for page in term.see if not page.startswith("glossary "))}
         for identifier, term in catalog.glossary.items() if term.definition is not None
     ]  # fmt: skip
 

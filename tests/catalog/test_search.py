@@ -160,6 +160,38 @@ def test_what_is_called_just_like_the_query_comes_first() -> None:
     assert ranked(make(a={"title": "Ticket ticket"}, b={"title": "A Ticket"}), "ticket")[0] == "b"
 
 
+def test_a_slip_in_a_name_costs_it_nothing_beside_others_that_have_the_word() -> None:
+    found = make(pruning={"name": "Pruning"}, movement={
+        "name": "Movement pruning", "aliases": "pruning movement; pruning by movement", "facts": "pruning",
+        "title": "On pruning",
+    })  # fmt: skip
+    assert ranked(found, "prunnig") == ranked(found, "pruning") == ["pruning", "movement"]
+
+
+def test_a_slip_leaves_digits_alone() -> None:
+    found = make(gsm8k={}, sst2={}, sst5={})
+    assert ranked(found, "gms8k") == ["gsm8k"]
+    assert ranked(found, "sst3") == ranked(found, "gsm7k") == []
+
+
+def test_a_whole_title_finds_what_is_called_so_of_whatever_kind() -> None:
+    title = "Structured pruning for large language transformers"
+    found = Index([{"id": "han2020", "kind": "paper", "name": "Han", "title": title},
+                   {"id": "flap", "name": "FLAP", "title": f"Adaptive {title}"}], {})  # fmt: skip
+    assert ranked(found, title) == ["han2020", "flap"]
+    assert ranked(found, "pruning for large language transformers") == ["flap", "han2020"]
+
+
+def test_a_definition_brings_what_it_leads_to() -> None:
+    found = Index([
+        {"id": "rank", "kind": "glossary", "name": "Rank", "leads": "paper ranks; algorithm lora; algorithm svd"},
+        {"id": "ranks", "kind": "paper", "name": "On matrices", "body": "rank"}, {"id": "svd", "name": "SVD"},
+        {"id": "lora", "name": "LoRA"}, {"id": "other", "kind": "paper", "name": "Other", "body": "rank"},
+    ], {})  # fmt: skip
+    assert ranked(found, "rank") == ["ranks", "rank", "lora", "svd", "other"]
+    assert set(ranked(found, "rank zzz")) == {"rank", "ranks", "other"}
+
+
 def test_words_written_together_and_apart() -> None:
     found = make(joined={"name": "FlashAttention"}, apart={"body": "flash attention"}, cache={"facts": "KV cache"},
                  nearest={"name": "Round to nearest"})  # fmt: skip

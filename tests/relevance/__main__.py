@@ -26,10 +26,10 @@ def main() -> None:
     asked = measure.questions(catalog)
     queries = [one.query for one in asked]
     answers = {"command line": measure.command_line(catalog, queries), "browser": measure.browser(catalog, queries)}
-    print(f"{'':24}" + "".join(f"{half:>10}: questions, MRR, hit@3" for half in measure.HALVES))
+    print(f"{'':24}" + "".join(f"{part:>10}: questions, MRR, hit@3" for part in measure.PARTS))
     for name, found in answers.items():
         _row(name, measure.scores(asked, found))
-    _row("  without definitions", measure.scores(measure.without_definitions(asked), answers["command line"]))
+        _row("  or the definition", measure.scores(measure.with_definitions(asked, catalog), found))
     if given.material:
         with tempfile.TemporaryDirectory() as folder:
             found, size = measure.material(Path(folder), queries)

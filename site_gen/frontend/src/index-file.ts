@@ -14,10 +14,12 @@ export interface PackedFile {
 /** The documents of a packed file, with ids that are unique over all kinds. */
 export function unpacked(file: PackedFile): SearchFile & { addresses: Addresses } {
   const fields = Object.entries(file.fields);
-  const documents = file.fields.id.map((id, i) => {
+  const key = (i: number) => `${file.fields.kind[i]} ${file.fields.id[i]}`;
+  const documents = file.fields.id.map((_, i) => {
     const document: Record<string, string> = {};
     for (const [field, texts] of fields) if (texts[i]) document[field] = texts[i];
-    document.id = `${document.kind} ${id}`;
+    document.id = key(i);
+    if (document.leads) document.leads = document.leads.split(" ").map((place) => key(Number(place))).join("; ");
     return document as unknown as Document;
   });
   return { schema: file.schema, addresses: file.addresses, synonyms: file.synonyms, documents };

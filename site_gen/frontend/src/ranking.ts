@@ -32,12 +32,20 @@ interface Phrase {
 
 type Unit = Map<string, number>; // term -> how well it fits
 
+/** The documents that have a term, in their order, and its weight in each. */
+interface Holders {
+  documents: number[] | Int32Array;
+  weights: number[] | Float64Array;
+}
+
 const STOP = new Set(rules.stop.split(" "));
 const NAMES = ["name", "aliases"]; // the fields that hold names; several stand apart by semicolons
 const PROPER = new Set(rules.proper);
 const KINDS: Record<string, number> = rules.kinds;
 const ENDINGS = rules.endings as [string, string, number][];
 const LETTERS = /^[a-z]+$/;
+const DIGITS = /[0-9]/g;
+const ROUNDED = 1e-8; // scores are compared by nine digits: what is further apart than this is so rounded as well
 
 /** Words of a text in their plain form: 4-bit and 4bit, 2:4 and 2 : 4, quantise and quantize are alike. */
 export function words(text: string): string[] {
@@ -112,7 +120,9 @@ export function slips(one: string, other: string, most: number): number {
 
 const ROWS = [new Uint8Array(64), new Uint8Array(64), new Uint8Array(64)];
 
-/** Which letters a word has, as bits. */
+const digits = (word: string) => (word.match(DIGITS) ?? []).join("");
+
+/** Which letters a word has, as bits; digits share some of them. */
 function letters(word: string): number {
   let mask = 0;
   for (let i = 0; i < word.length; i += 1) mask |= 1 << (word.charCodeAt(i) - 97);
@@ -130,13 +140,14 @@ const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
 export class Searcher {
   private readonly documents: Document[];
   private readonly keys: string[] = [];
-  private readonly called: Set<string>[] = []; // the names of each document, written together
+  private readonly called = new Map<string, number[]>(); // name, written together -> documents
+  private readonly leads = new Map<number, number[]>(); // a definition -> what it leads to
   private readonly keyed = new Map<string, Set<number>>(); // key term (its stems, or its meaning) -> documents
   private readonly text: string[] = []; // the stems of its names and its title, in their order
   private readonly meanings = new Map<string, string>(); // stems of a phrase -> its meaning
   private readonly longest: number = 1;
   private readonly spoken = new Set<string>(); // the stems of all phrases that have synonyms
-  private readonly weights = new Map<string, Map<number, number>>(); // stem or meaning -> document -> weight
+  private readonly weights = new Map<string, Holders>(); // stem or meaning
   private readonly known = new Map<string, string>(); // word -> its stem
   private readonly vocabulary: string[];
   private readonly byLength = new Map<number, { word: string; mask: number }[]>();
@@ -152,9 +163,17 @@ export class Searcher {
     this.documents = file.documents;
     const fields = Object.entries(file.fields ?? rules.fields);
     file.documents.forEach((document, number) => this.add(document, number, fields));
+    for (const holders of this.weights.values()) {
+      holders.documents = Int32Array.from(holders.documents);
+      holders.weights = Float64Array.from(holders.weights);
+    }
+    const numbers = new Map(this.keys.map((key, number) => [key, number]));
+    file.documents.forEach((document, number) => {
+      const targets = (document.leads ?? "").split("; ").filter((key) => numbers.has(key));
+      if (targets.length) this.leads.set(number, targets.map((key) => numbers.get(key)!));
+    });
     this.vocabulary = [...this.known.keys()].sort();
     for (const word of this.vocabulary) {
-      if (!LETTERS.test(word)) continue;
       const group = this.byLength.get(word.length);
       const one = { word, mask: letters(word) };
       if (group) group.push(one);
@@ -214,12 +233,17 @@ export class Searcher {
     }
     for (const [term, [best, total]] of hits) {
       let holders = this.weights.get(term);
-      if (!holders) this.weights.set(term, (holders = new Map()));
+      if (!holders) this.weights.set(term, (holders = { documents: [], weights: [] }));
+      (holders.documents as number[]).push(number);
       // The best field counts in full, the others a little.
-      holders.set(number, best + rules.echo * (total - best));
+      (holders.weights as number[]).push(best + rules.echo * (total - best));
     }
     called.delete("");
-    this.called.push(called);
+    for (const name of called) {
+      const same = this.called.get(name);
+      if (same) same.push(number);
+      else this.called.set(name, [number]);
+    }
     this.text.push(` ${text.join(" ")} `);
   }
 
@@ -231,33 +255,35 @@ export class Searcher {
   /** The best documents that answer a query, and how many do. */
   answer(query: string, limit: number): { hits: Hit[]; total: number } {
     const tokens = words(query).flatMap((token) => this.apart(token));
-    const { units, idea } = this.units(tokens);
+    const meant = tokens.map((token) => this.meant(token));
+    const { units, idea } = this.units(tokens, meant);
     const count = this.documents.length;
     const scores = new Float64Array(count);
     const answered = new Float64Array(count);
     const met: number[] = [];
+    const best = new Float64Array(count); // of the unit at hand, and how well its best term fits
+    const fits = new Float64Array(count);
     let asked = 0;
     for (const unit of units) {
       const worth = this.worth(unit);
       asked += worth;
-      const best = new Map<number, [score: number, fit: number]>();
+      const touched: number[] = [];
       for (const [term, quality] of unit) {
-        const holders = this.weights.get(term)!;
+        const { documents, weights } = this.weights.get(term)!;
         const rarity = this.rarity(term);
-        for (const [number, weight] of holders) {
-          const score = quality * weight * rarity;
-          const found = best.get(number);
-          if (!found) best.set(number, [score, quality]);
-          else {
-            if (score > found[0]) found[0] = score;
-            if (quality > found[1]) found[1] = quality;
-          }
+        for (let i = 0; i < documents.length; i += 1) {
+          const number = documents[i];
+          const score = quality * weights[i] * rarity;
+          if (!fits[number]) touched.push(number);
+          if (score > best[number]) best[number] = score;
+          if (quality > fits[number]) fits[number] = quality;
         }
       }
-      for (const [number, [score, fit]] of best) {
+      for (const number of touched) {
         if (!scores[number]) met.push(number);
-        scores[number] += score;
-        answered[number] += fit * worth;
+        scores[number] += best[number];
+        answered[number] += fits[number] * worth;
+        best[number] = fits[number] = 0;
       }
     }
     // The whole query is a key term.
@@ -270,26 +296,59 @@ export class Searcher {
         answered[number] = asked;
       }
     }
-    const spoken = tokens.filter((token) => !STOP.has(token));
-    const wholes = [tokens.join(""), spoken.join("")];
+    const spoken = meant.filter((token) => !STOP.has(token));
+    const wholes = [tokens, tokens.filter((token) => !STOP.has(token)), meant, spoken].map((parts) => parts.join(""));
+    const called = new Set(wholes.flatMap((whole) => this.called.get(whole) ?? []));
     const sequence = spoken.length > 1 ? ` ${spoken.map(stem).join(" ")} ` : "";
-    const ranked = met.map((number) => {
-      const kind = this.documents[number].kind;
-      let score = scores[number] * ((answered[number] / asked) ** rules.coverage * (KINDS[kind] ?? 1));
-      if (idea && kind === "paper") score *= rules.mention;
-      if (wholes.some((whole) => this.called[number].has(whole))) score *= rules.exact;
+    for (const number of met) {
+      const { kind } = this.documents[number];
+      let score = scores[number] * (answered[number] / asked) ** rules.coverage;
+      const named = called.has(number);
+      if (named) score *= rules.exact;
       if (sequence && this.text[number].includes(sequence)) score *= rules.sequence;
-      return { number, score: Number(score.toPrecision(9)) }; // Python's logarithm may differ in the last digit
+      if (!named || tokens.length <= rules.words) score *= (KINDS[kind] ?? 1) * (idea && kind === "paper" ? rules.mention : 1);
+      scores[number] = score;
+    }
+    // A definition that is asked for brings what it leads to: before it what speaks of the whole term, behind it the rest.
+    for (const number of called) {
+      const targets = scores[number] ? (this.leads.get(number) ?? []) : [];
+      targets.forEach((target, place) => {
+        const steps = answered[target] > 0.999 * asked ? targets.length - place : -1 - place;
+        if (!scores[target]) met.push(target);
+        scores[target] = Math.max(scores[target], scores[number] * rules.lead ** steps);
+      });
+    }
+    return this.ranked(met, scores, limit);
+  }
+
+  /** The best of the documents that were met, and how many are more than noise. */
+  private ranked(met: number[], scores: Float64Array, limit: number): { hits: Hit[]; total: number } {
+    const rounded = (score: number) => Number(score.toPrecision(9)); // Python's logarithm may differ in the last digit
+    const most = met.reduce((found, number) => Math.max(found, scores[number]), 0);
+    const least = rounded(most) * rules.noise;
+    // Rounding costs more than all else, so only what may be shown is rounded, and what is at the edge of noise.
+    const heard = met.filter((number) => {
+      const score = scores[number];
+      return score > least * (1 + ROUNDED) || (score > least * (1 - ROUNDED) && rounded(score) > least);
     });
-    ranked.sort((a, b) => b.score - a.score || compare(this.keys[a.number], this.keys[b.number]));
-    const least = ranked.length ? ranked[0].score * rules.noise : 0;
-    const found = ranked.filter(({ score }) => score > least);
-    const hits = found.slice(0, limit).map(({ number, score }) => ({ document: this.documents[number], score }));
-    return { hits, total: found.length };
+    const ordered = Float64Array.from(heard, (number) => scores[number]).sort();
+    const edge = limit < ordered.length ? ordered[ordered.length - limit] * (1 - ROUNDED) : 0;
+    const hits = heard
+      .filter((number) => scores[number] >= edge)
+      .map((number) => ({ number, score: rounded(scores[number]) }))
+      .sort((a, b) => b.score - a.score || compare(this.keys[a.number], this.keys[b.number]))
+      .slice(0, limit)
+      .map(({ number, score }) => ({ document: this.documents[number], score }));
+    return { hits, total: heard.length };
   }
 
   private rarity(term: string): number {
-    return this.rarityOf(this.weights.get(term)?.size ?? 0);
+    return this.rarityOf(this.held(term));
+  }
+
+  /** How many documents have a term. */
+  private held(term: string): number {
+    return this.weights.get(term)?.documents.length ?? 0;
   }
 
   private rarityOf(held: number): number {
@@ -308,8 +367,8 @@ export class Searcher {
    * A query as units, each a set of terms of which one has to be met; and the meaning of the query where it is as a whole
    * a phrase that has synonyms.
    */
-  private units(tokens: string[]): { units: Unit[]; idea: string } {
-    const phrases = new Map(this.phrases(tokens.map((token) => stem(this.meant(token)))).map((one) => [one.start, one]));
+  private units(tokens: string[], meant: string[]): { units: Unit[]; idea: string } {
+    const phrases = new Map(this.phrases(meant.map(stem)).map((one) => [one.start, one]));
     const units: Unit[] = [];
     for (let place = 0; place < tokens.length; place += 1) {
       const phrase = phrases.get(place);
@@ -368,15 +427,15 @@ export class Searcher {
     for (let place = 2; place < token.length - 1; place += 1) {
       const parts = [token.slice(0, place), token.slice(place)];
       if (!parts.every((part) => this.known.has(part))) continue;
-      const held = Math.min(...parts.map((part) => this.weights.get(this.known.get(part)!)!.size));
+      const held = Math.min(...parts.map((part) => this.held(this.known.get(part)!)));
       if (held > most) [best, most] = [parts, held];
     }
     return best;
   }
 
-  /** Known words at one or two slips from an unknown one, and at how many; the nearest first. */
+  /** Known words at one or two slips from an unknown one, and at how many; never in their digits; the nearest first. */
   private slipsOf(token: string): [word: string, distance: number][] {
-    if (token.length < 4 || token.length > 60 || !LETTERS.test(token) || this.isKnown(token)) return [];
+    if (token.length < 4 || token.length > 60 || token.replace(DIGITS, "").length < 3 || this.isKnown(token)) return [];
     const before = this.near.get(token);
     if (before) return before;
     const mask = letters(token);
@@ -386,7 +445,7 @@ export class Searcher {
       for (const { word, mask: other } of this.byLength.get(length) ?? []) {
         if (bits(mask ^ other) > 2 * most) continue; // a slip changes two letters at most
         const distance = slips(token, word, most);
-        if (distance <= most) found.push([word, distance]);
+        if (distance <= most && digits(word) === digits(token)) found.push([word, distance]);
       }
     }
     found.sort((a, b) => a[1] - b[1] || compare(a[0], b[0]));
@@ -397,7 +456,7 @@ export class Searcher {
 
   /** The word itself where it is known, else the nearest one, the more frequent where two are as near. */
   private meant(token: string): string {
-    const frequent = (word: string) => this.weights.get(this.known.get(word)!)!.size;
+    const frequent = (word: string) => this.held(this.known.get(word)!);
     const near = [...this.slipsOf(token)].sort((a, b) => a[1] - b[1] || frequent(b[0]) - frequent(a[0]) || compare(a[0], b[0]));
     return near.length ? near[0][0] : token;
   }
