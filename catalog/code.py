@@ -62,6 +62,10 @@ class Source:
         base = self.root / Path(*module.split("."))
         return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
 
+    def has(self, module: str) -> bool:
+        """Whether there is such a module."""
+        return self.path(module).is_file()
+
     def text(self, module: str) -> str:
         """The source of a module. Raises CodeError where there is none or where it is not Python."""
         return self._parsed(module)[0]
@@ -114,7 +118,7 @@ class Source:
                     base = ".".join(parts[: len(parts) - node.level + 1] + ([node.module] if node.module else []))
                 names.add(base)
                 names.update(f"{base}.{alias.name}" for alias in node.names)
-        return sorted(name for name in names if name.startswith("reference_impls.") and self.path(name).is_file())
+        return sorted(name for name in names if name.startswith("reference_impls.") and self.has(name))
 
     def hash(self, code: str) -> str:
         """sha256 over the text of the function's module and of all modules of reference_impls that it comes to import.
@@ -162,7 +166,7 @@ class Source:
                 return node.value if isinstance(node.value, ast.Subscript) else None
             if isinstance(node, ast.ImportFrom) and depth < 3 and (node.module or "").startswith("reference_impls."):
                 for alias in node.names:
-                    if (alias.asname or alias.name) == name and self.path(node.module).is_file():
+                    if (alias.asname or alias.name) == name and self.has(node.module):
                         return self._alias(node.module, alias.name, depth + 1)
         return None
 

@@ -62,7 +62,7 @@ class Module:
                 if origin.partition(".")[0] != PROJECT:
                     alias = f" as {item.asname}" if item.asname else ""
                     self.external[local] = f"from {origin} import {item.name}{alias}"
-                elif _is_module(source, f"{origin}.{item.name}"):
+                elif source.has(f"{origin}.{item.name}"):
                     self.imported[local] = (f"{origin}.{item.name}", None)
                 else:
                     self.imported[local] = (origin, item.name)
@@ -285,14 +285,6 @@ def _joined(parts: list[str]) -> str:
     return text + "\n"
 
 
-def _is_module(source: Source, name: str) -> bool:
-    try:
-        source.text(name)
-    except CodeError:
-        return False
-    return True
-
-
 def _defined_by(node: _Node) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return [node.name]
@@ -404,7 +396,7 @@ class Demonstration:
 
 
 def demonstration(code: str, exporter: Exporter) -> Demonstration:
-    if not _is_module(exporter.source, f"{PROJECT}.demo.setting"):
+    if not exporter.source.has(f"{PROJECT}.demo.setting"):
         return Demonstration([code], code.partition(":")[2], "")
     kind, settings = contract_of(code, exporter)
     name = str(settings["target"] if kind == "inference" else kind)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,11 +17,12 @@ import yaml
 from catalog import CatalogError, Problem, glossary, kinds
 from site_gen import frontend_build
 from site_gen.emit import choose_files, compare_files, data, entries_file, icons, machine
-from site_gen.emit.formulas import FormulaError, Formulas
+from site_gen.emit.formulas import FormulaError, Formulas, Rendered
 from site_gen.emit.pages import Pages, Settings
 from site_gen.emit.writer import Writer
 from site_gen.enrich.site import Site, enrich
 from site_gen.load import load
+from site_gen.mkdocs_run import MkDocs
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGURATION = ROOT / "mkdocs.yml"
@@ -63,25 +62,35 @@ def build(
     work = work or root / "build"
     report = Report(out)
     clock = _Clock(report, tell)
+    fresh = out.with_name(f".{out.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    docs = work / "docs"
+    docs.mkdir(parents=True, exist_ok=True)
 
-    with clock("catalog"):
-        source = load(root)
-    with clock("graph and links"):
-        report.site = site = enrich(source)
-    with clock("scripts and styles"):
-        frontend_build.bundle(ROOT / "build" / "frontend")
-    with clock("pages"):
-        beside = write_docs(site, root, work, report)
-    with clock("MkDocs"):
-        fresh = out.with_name(f".{out.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        try:
-            _mkdocs(work / "docs", fresh)
+    try:
+        with MkDocs(CONFIGURATION, docs, fresh) as mkdocs:
+            with clock("catalog"):
+                source = load(root)
+            with clock("graph and links"):
+                report.site = site = enrich(source)
+            with clock("scripts and styles"):
+                frontend_build.bundle(ROOT / "build" / "frontend")
+            writer = Writer(docs)
+            with clock("pages"):
+                pages = write_pages(site, root, work, writer, report)
+            mkdocs.start()
+            with clock("files beside the pages"):
+                beside = write_files(pages, writer, report)
+            with clock("MkDocs"):
+                if said := mkdocs.wait():
+                    raise BuildError(f"MkDocs failed:\n{said}")
+        with clock("site"):
+            writer.lay_beside(fresh)
             for path, text in beside.items():
                 (fresh / path).write_text(text, encoding="utf-8")
             swap(fresh, out)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return report
 
 
@@ -90,22 +99,29 @@ def write_docs(site: Site, root: Path, work: Path, report: Report) -> dict[str, 
 
     Raises CatalogError where a formula cannot be typeset or a reference in prose leads nowhere.
     """
-    formulas = Formulas(work / "cache" / "formulas.json")
-    pages = Pages(site, formulas, settings(CONFIGURATION), root)
-    texts = pages.all()
-    compared = compare_files.files(pages)
-    problems = problems_of_prose(pages)
-    try:
-        rendered = formulas.render()
-    except FormulaError as error:
-        problems += [problem_of_formula(site, tex, reason) for tex, reason in error.faults]
-    if problems:
-        raise CatalogError(problems)
-    report.formulas = formulas.typeset
-
     writer = Writer(work / "docs")
+    return write_files(write_pages(site, root, work, writer, report), writer, report)
+
+
+def write_pages(site: Site, root: Path, work: Path, writer: Writer, report: Report) -> Pages:
+    """The pages alone. Raises as `write_docs` does; then nothing was written."""
+    pages = Pages(site, Formulas(work / "cache" / "formulas.json"), settings(CONFIGURATION), root)
+    texts = pages.all()
+    problems = problems_of_prose(pages)
+    rendered = _typeset(pages, problems)
     for path, text in texts.items():
         writer.write(path, rendered.fill(text))
+    writer.finish(".md")
+    report.pages = len(texts)
+    return pages
+
+
+def write_files(pages: Pages, writer: Writer, report: Report) -> dict[str, str]:
+    """What stands beside the pages, and the end of the writing. Returns the Markdown forms. Raises as `write_docs`."""
+    site = pages.site
+    compared = compare_files.files(pages)
+    rendered = _typeset(pages, [])
+    report.formulas = pages.formulas.typeset
     for path, text in compared.items():
         writer.write(path, rendered.fill_json(text))
     copied, beside = machine.files(site)
@@ -118,9 +134,20 @@ def write_docs(site: Site, root: Path, work: Path, report: Report) -> dict[str, 
     writer.write(f"{INTERIM}/logo.svg", icons.logo_file("#4a65cb"))
     writer.copy_tree(ROOT / "build" / "frontend", INTERIM)
     writer.finish()
-    report.pages = len(texts)
     report.written, report.kept, report.deleted = writer.written, writer.kept, writer.deleted
     return beside
+
+
+def _typeset(pages: Pages, problems: list[Problem]) -> Rendered:
+    """The formulas of all that was rendered. Raises CatalogError with these problems and those of formulas."""
+    rendered = None
+    try:
+        rendered = pages.formulas.render()
+    except FormulaError as error:
+        problems = problems + [problem_of_formula(pages.site, tex, reason) for tex, reason in error.faults]
+    if problems or rendered is None:
+        raise CatalogError(problems)
+    return rendered
 
 
 def settings(path: Path) -> Settings:
@@ -161,24 +188,6 @@ def problem_of_formula(site: Site, tex: str, reason: str) -> Problem:
                                         expected="LaTeX that KaTeX knows")
     return Problem("catalog", 1, "", f"a formula that cannot be typeset ({reason})", value=tex,
                    expected="LaTeX that KaTeX knows")
-
-
-def _mkdocs(docs: Path, out: Path) -> None:
-    """Runs MkDocs in a process of its own, since it keeps state between builds. Warnings are errors."""
-    code = (
-        "import sys\n"
-        "from mkdocs.config import load_config\n"
-        "from mkdocs.commands.build import build\n"
-        "import logging\n"
-        "logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')\n"
-        "build(load_config(sys.argv[1], docs_dir=sys.argv[2], site_dir=sys.argv[3], strict=True))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(CONFIGURATION), str(docs.resolve()), str(out.resolve())],
-        capture_output=True, text=True, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-    )
-    if done.returncode:
-        raise BuildError(f"MkDocs failed:\n{done.stdout}{done.stderr}")
 
 
 def swap(fresh: Path, out: Path) -> None:

@@ -32,18 +32,20 @@ class Formulas:
         self.whole = whole
         self.typeset = 0  # formulas that were not in the cache
         self._word = secrets.token_hex(8)
-        self._marks: dict[tuple[str, bool], int] = {}
+        self.marks: dict[str, tuple[str, bool]] = {}  # by what stands in the mark
 
     def mark(self, tex: str, display: bool) -> str:
-        number = self._marks.setdefault((tex.strip(), display), len(self._marks))
-        return f"<!--formula {self._word} {number}-->"
+        tex = tex.strip()
+        name = hashlib.sha256(_key(tex, display).encode()).hexdigest()[:20]
+        self.marks[name] = (tex, display)
+        return f"<!--formula {self._word} {name}-->"
 
     def render(self) -> Rendered:
         """Typesets everything that was marked. Raises FormulaError with all that cannot be."""
         version = hashlib.sha256((FRONTEND / "package-lock.json").read_bytes()).hexdigest()[:16]
         version += hashlib.sha256((FRONTEND / "math.mjs").read_bytes()).hexdigest()[:16]
         known = self._read(version)
-        wanted = {_key(tex, display): (tex, display) for tex, display in self._marks}
+        wanted = {_key(tex, display): (tex, display) for tex, display in self.marks.values()}
         missing = [key for key in wanted if key not in known]
         faults = []
         if missing:
@@ -54,15 +56,16 @@ class Formulas:
                     faults.append((wanted[key][0], answer["error"]))
                 else:
                     known[key] = answer["html"]
-            self.typeset = len(missing)
+            self.typeset += len(missing)
         if faults:
             raise FormulaError(faults)
         self.cache.parent.mkdir(parents=True, exist_ok=True)
         if missing or self.whole and len(known) > len(wanted):
             kept = {key: known[key] for key in sorted(wanted if self.whole else known)}
             self.cache.write_text(json.dumps({"version": version, "formulas": kept}), encoding="utf-8")
-        pieces = [_dressed(tex, display, known[_key(tex, display)]) for tex, display in self._marks]
-        return Rendered(self._word, pieces)
+        return Rendered(self._word, {
+            name: _dressed(tex, display, known[_key(tex, display)]) for name, (tex, display) in self.marks.items()
+        })
 
     def _read(self, version: str) -> dict[str, str]:
         try:
@@ -75,16 +78,16 @@ class Formulas:
 class Rendered:
     """Puts typeset formulas in the place of their marks."""
 
-    def __init__(self, word: str, pieces: list[str]):
+    def __init__(self, word: str, pieces: dict[str, str]):
         self._pieces = pieces
-        self._pattern = re.compile(rf"<!--formula {word} (\d+)-->")
+        self._pattern = re.compile(rf"<!--formula {word} ([0-9a-f]+)-->")
 
     def fill(self, text: str) -> str:
-        return self._pattern.sub(lambda match: self._pieces[int(match[1])], text)
+        return self._pattern.sub(lambda match: self._pieces[match[1]], text)
 
     def fill_json(self, text: str) -> str:
         """The same in JSON whose strings hold the marks."""
-        return self._pattern.sub(lambda match: json.dumps(self._pieces[int(match[1])], ensure_ascii=False)[1:-1], text)
+        return self._pattern.sub(lambda match: json.dumps(self._pieces[match[1]], ensure_ascii=False)[1:-1], text)
 
 
 def _key(tex: str, display: bool) -> str:

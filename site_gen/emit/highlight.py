@@ -12,18 +12,19 @@ from pygments.lexers import BashLexer, BibTeXLexer, JsonLexer, PythonLexer, Yaml
 from site_gen.enrich.code import LABEL
 
 _LEXERS = {"python": PythonLexer, "bash": BashLexer, "bibtex": BibTeXLexer, "json": JsonLexer, "yaml": YamlLexer}
+_FORMATTER = HtmlFormatter(nowrap=True)  # making one takes longer than colouring a short piece
 
 
 def code(text: str, language: str) -> Markup:
     """A short piece without line numbers."""
     lexer = _LEXERS[language](stripnl=False, ensurenl=False)
-    return Markup(highlight(text, lexer, HtmlFormatter(nowrap=True)).rstrip("\n"))
+    return Markup(highlight(text, lexer, _FORMATTER).rstrip("\n"))
 
 
 def listing(text: str, equations: set[str], anchor: str = "L") -> Markup:
     """A whole Python file. Line 12 has the id L12; labels in `equations` link to the equation of that id."""
     lexer = PythonLexer(stripnl=False, ensurenl=False)
-    coloured = highlight(text.rstrip("\n"), lexer, HtmlFormatter(nowrap=True)).rstrip("\n")
+    coloured = highlight(text.rstrip("\n"), lexer, _FORMATTER).rstrip("\n")
 
     def link(match) -> str:
         label = match[1]

@@ -40,6 +40,7 @@ from site_gen.enrich import explained
 from site_gen.enrich.combined import BOUNDS, Pair
 from site_gen.enrich.facets import NAMES as FACT_NAMES
 from site_gen.enrich.site import Backlink, Entry, Site
+from site_gen.side_by_side import both
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -99,6 +100,17 @@ class Pages:
 
     def all(self) -> dict[str, str]:
         """File name in the docs folder -> Markdown, formulas still as marks."""
+        pages, (algorithms, marks, unknown) = both(self._others, self._algorithms)
+        self.formulas.marks |= marks
+        self.unknown += [fault for fault in unknown if fault not in self.unknown]
+        return pages | algorithms
+
+    def _algorithms(self) -> tuple[dict[str, str], dict[str, tuple[str, bool]], list[tuple[str, str]]]:
+        """The pages of the entries: about as much work as all others. With the formulas and faults found there."""
+        pages = {f"{links.algorithm(entry.id)}index.md": self.algorithm(entry) for entry in self.site.entries.values()}
+        return pages, self.formulas.marks, self.unknown
+
+    def _others(self) -> dict[str, str]:
         pages = {
             "index.md": self._home(),
             "families/index.md": self.render(
@@ -113,8 +125,6 @@ class Pages:
             "contribute/index.md": self._contribute(),
             "health/index.md": self._health(),
         }
-        for entry in self.site.entries.values():
-            pages[f"{links.algorithm(entry.id)}index.md"] = self.algorithm(entry)
         for name in self.site.families:
             pages[f"{links.family(name)}index.md"] = self._family(name)
         for more in FURTHER:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import stat
 from pathlib import Path, PurePosixPath
 
 
@@ -14,22 +17,36 @@ class Writer:
 
     def __init__(self, root: Path):
         self.root = root
+        self._start = str(root)
         self.written = self.kept = self.deleted = 0
-        self._produced: set[Path] = set()
+        self._produced: set[str] = set()  # relative, with /
+        self._folders: set[str] = set()  # those that are there
 
     def write(self, path: str, content: str | bytes) -> None:
         target = self._claim(path)
         data = content.encode("utf-8") if isinstance(content, str) else content
-        if target.is_file() and target.stat().st_size == len(data) and target.read_bytes() == data:
+        try:
+            before = os.stat(target)
+        except (FileNotFoundError, NotADirectoryError):
+            self._create(target, data)
+            self.written += 1
+            return
+        if stat.S_ISDIR(before.st_mode):
+            raise ValueError(f"{path}: a file is to stand where a folder is")
+        if before.st_size == len(data) and Path(target).read_bytes() == data:
             self.kept += 1
             return
-        if target.is_dir():
-            raise ValueError(f"{path}: a file is to stand where a folder is")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(target.name + ".new")
-        temporary.write_bytes(data)
-        os.replace(temporary, target)
+        self._create(f"{target}.new", data)  # never into the old file: a built site may share it, see lay_beside
+        os.replace(f"{target}.new", target)
         self.written += 1
+
+    def _create(self, target: str, data: bytes) -> None:
+        folder = os.path.dirname(target)
+        if folder not in self._folders:
+            os.makedirs(folder, exist_ok=True)
+            self._folders.add(folder)
+        with open(target, "wb") as file:
+            file.write(data)
 
     def copy_tree(self, source: Path, under: str) -> None:
         """Every file below `source`, under the folder `under`."""
@@ -37,24 +54,46 @@ class Writer:
             if file.is_file() and not file.name.startswith("."):
                 self.write(f"{under}/{file.relative_to(source).as_posix()}", file.read_bytes())
 
-    def finish(self) -> None:
-        """Deletes the files of earlier builds that this one did not produce, then folders left empty."""
-        if not self.root.is_dir():
-            return
-        for path in sorted(self.root.rglob("*"), reverse=True):  # children come before their folder
-            if path.is_dir() and not path.is_symlink():
-                if not any(path.iterdir()):
-                    path.rmdir()
-            elif path not in self._produced:
-                path.unlink()
-                self.deleted += 1
+    def finish(self, suffix: str = "") -> None:
+        """Deletes the files of earlier builds that this one did not produce, then folders left empty.
 
-    def _claim(self, path: str) -> Path:
+        suffix: deletes only those whose names end so, and no folder.
+        """
+        for folder, _, names in os.walk(self.root, topdown=False):
+            for name in names:
+                path = Path(folder, name)
+                if name.endswith(suffix) and path.relative_to(self.root).as_posix() not in self._produced:
+                    path.unlink()
+                    self.deleted += 1
+            if not suffix and folder != str(self.root) and not os.listdir(folder):
+                os.rmdir(folder)
+
+    def lay_beside(self, out: Path, pages: str = ".md") -> None:
+        """Everything but the pages into `out`, over what is there. Hard links where there can be some, since it is
+        thousands of files.
+        """
+        folders: set[str] = set()
+        for path in sorted(self._produced):
+            if path.endswith(pages):
+                continue
+            target = os.path.join(out, path)
+            folder = os.path.dirname(target)
+            if folder not in folders:
+                os.makedirs(folder, exist_ok=True)
+                folders.add(folder)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(target)
+            try:
+                os.link(os.path.join(self.root, path), target)
+            except OSError:  # another disk, or one that knows no links
+                shutil.copyfile(os.path.join(self.root, path), target)
+
+    def _claim(self, path: str) -> str:
         relative = PurePosixPath(path)
         if relative.is_absolute() or ".." in relative.parts or not relative.parts:
             raise ValueError(f"{path!r}: not a path inside the output folder")
-        target = self.root.joinpath(*relative.parts)
-        if target in self._produced:
+        name = relative.as_posix()
+        if name in self._produced:
             raise ValueError(f"{path}: written twice in one build")
-        self._produced.add(target)
-        return target
+        self._produced.add(name)
+        return os.path.join(self._start, name)

@@ -176,13 +176,13 @@ def test_failure_of_mkdocs_keeps_the_old_site(repository, tmp_path, monkeypatch)
     out.mkdir()
     (out / "mark.txt").write_text("old")
 
-    def fail(docs, fresh):
-        fresh.mkdir()
-        (fresh / "half.html").write_text("half")
-        raise BuildError("no")
+    def fail(run):
+        (tmp_path / ".site.new").mkdir()
+        (tmp_path / ".site.new/half.html").write_text("half")
+        return "a page is wrong"
 
-    monkeypatch.setattr(build_module, "_mkdocs", fail)
-    with pytest.raises(BuildError):
+    monkeypatch.setattr(build_module.MkDocs, "wait", fail)
+    with pytest.raises(BuildError, match="a page is wrong"):
         build(repository, out=out, work=tmp_path / "work")
     assert (out / "mark.txt").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

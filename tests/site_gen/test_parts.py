@@ -170,6 +170,38 @@ def test_writer_refuses_a_path_twice(tmp_path):
         writer.write("a.md", "1")
 
 
+def test_writer_can_remove_old_pages_first(tmp_path):
+    before = Writer(tmp_path)
+    for name in ("a/old.md", "a/old.json", "kept.md"):
+        before.write(name, name)
+    writer = Writer(tmp_path)
+    writer.write("kept.md", "kept.md")
+    writer.finish(".md")
+    assert sorted(path.name for path in tmp_path.rglob("*.*")) == ["kept.md", "old.json"]
+    writer.finish()
+    assert [path.name for path in tmp_path.rglob("*")] == ["kept.md"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_lies_beside_the_pages_is_the_last_and_no_later_build_changes_it(tmp_path, monkeypatch, links):
+    if not links:
+        def refused(*paths: str) -> None:
+            raise OSError("another disk")
+
+        monkeypatch.setattr("os.link", refused)
+    writer = Writer(tmp_path / "docs")
+    for name in ("a/index.md", "a/data.json"):
+        writer.write(name, "new")
+    out = tmp_path / "out"
+    (out / "a").mkdir(parents=True)
+    (out / "a/data.json").write_text("of another")
+    (out / "a/index.html").write_text("page")
+    writer.lay_beside(out)
+    assert {path.name: path.read_text() for path in (out / "a").iterdir()} == {"data.json": "new", "index.html": "page"}
+    Writer(tmp_path / "docs").write("a/data.json", "newer")
+    assert (out / "a/data.json").read_text() == "new"
+
+
 # --- code -------------------------------------------------------------------------------------------------------------
 
 
