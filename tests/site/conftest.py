@@ -86,6 +86,8 @@ def new_page(browser, address: str, watch: Watch) -> Iterator:
         page.set_default_timeout(60_000)  # it ends a hanging test; a machine that does other things is slow
         watch_page(page, address, watch)
         page.goto(address + path)
+        if javascript:
+            page.locator("html[data-zoo=started]").wait_for(state="attached")
         return page
 
     yield opened

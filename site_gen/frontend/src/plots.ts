@@ -4,7 +4,8 @@
 // others what was measured. A level, [data-level], has a title too and is told along with every mark. svg[data-area="left
 // top right bottom"] gets a cross through the mark, and with data-read="x" the mark that is nearest from left to right
 // counts. [data-series] in the figure's legend becomes a button for the elements of the drawing with the same value; what
-// is hidden stands in the address, ?hide=baseline.
+// is hidden stands in the address, ?hide=baseline. A box may hold the same plot at several sizes, of which the style sheet
+// shows one.
 
 const REACH = 36; // pixels between a pointer and a mark that it still means
 const GAP = 12; // pixels between a mark and its note
@@ -23,25 +24,19 @@ export function startPlots(): void {
   for (const table of document.querySelectorAll<HTMLTableElement>("table.zoo-heat")) markCross(table);
 }
 
-/** Serves the drawing in `box`, and its legend where its figure has one. */
-export function readPlot(box: HTMLElement): void {
-  const svg = box.querySelector<SVGSVGElement>("svg.zoo-plot");
-  if (svg) new Reader(box, svg);
+/** Serves the drawings in `box`, and the legend where their figure has one. `choose` is told which series are hidden. */
+export function readPlot(box: HTMLElement, choose?: (hidden: Set<string>) => void): void {
+  const drawings = [...box.querySelectorAll<SVGSVGElement>("svg.zoo-plot")];
+  if (drawings.length) new Reader(box, drawings.map((svg) => new Drawing(svg)), choose);
 }
 
-class Reader {
-  private readonly marks: Mark[];
-  private readonly levels: { element: SVGElement; line: string }[];
-  private readonly around: HTMLElement;
-  private readonly tip = document.createElement("div");
-  private readonly status = document.createElement("p");
-  private readonly cross = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  private shown: Mark | null = null;
+/** One size of a plot: its marks, and the cross through the one that is read. */
+class Drawing {
+  readonly marks: Mark[];
+  readonly levels: { element: SVGElement; line: string }[];
+  readonly cross = document.createElementNS("http://www.w3.org/2000/svg", "path");
 
-  constructor(
-    private readonly box: HTMLElement,
-    private readonly svg: SVGSVGElement,
-  ) {
+  constructor(readonly svg: SVGSVGElement) {
     svg.querySelector(":scope > title")?.remove(); // aria-label says it; a title would pop up over ours
     const told = [...svg.querySelectorAll("title")].map((title) => {
       const element = title.parentElement as unknown as SVGElement;
@@ -56,6 +51,27 @@ class Reader {
       .filter(({ element }) => !("level" in element.dataset))
       .map(({ element, lines }) => ({ element, lines, ...place(element) }))
       .sort((a, b) => a.x - b.x || b.y - a.y);
+    this.cross.setAttribute("class", "cross");
+    this.cross.toggleAttribute("hidden", true);
+    svg.append(this.cross);
+  }
+
+  get isShown(): boolean {
+    return this.svg.getClientRects().length > 0;
+  }
+}
+
+class Reader {
+  private readonly around: HTMLElement;
+  private readonly tip = document.createElement("div");
+  private readonly status = document.createElement("p");
+  private shown: Mark | null = null;
+
+  constructor(
+    private readonly box: HTMLElement,
+    private readonly drawings: Drawing[],
+    private readonly choose?: (hidden: Set<string>) => void,
+  ) {
     this.around = box.parentElement!;
     this.around.classList.add("zoo-plot-around");
     this.tip.className = "zoo-plot-tip";
@@ -64,9 +80,7 @@ class Reader {
     this.status.className = "zoo-status";
     this.status.setAttribute("role", "status");
     this.around.append(this.tip, this.status);
-    this.cross.setAttribute("class", "cross");
-    svg.append(this.cross);
-    if (!this.marks.length) return;
+    if (!drawings[0].marks.length) return;
     box.setAttribute("aria-label", `${box.getAttribute("aria-label") ?? "Plot"}, the arrow keys read its values`);
     box.addEventListener("pointermove", (event) => this.point(event));
     box.addEventListener("pointerdown", (event) => this.point(event));
@@ -77,21 +91,27 @@ class Reader {
     this.startLegend();
   }
 
+  /** The size that the style sheet shows. */
+  private get drawing(): Drawing {
+    return this.drawings.find((one) => one.isShown) ?? this.drawings[0];
+  }
+
   private get visible(): Mark[] {
-    return this.marks.filter(({ element }) => !element.closest("[hidden]"));
+    return this.drawing.marks.filter(({ element }) => !element.closest("[hidden]"));
   }
 
   private point(event: PointerEvent): void {
     const inside = event.target as Element;
-    const direct = this.marks.find(({ element }) => element.contains(inside));
+    const direct = this.drawing.marks.find(({ element }) => element.contains(inside));
     this.show(direct ?? this.nearest(event));
   }
 
   private nearest(event: PointerEvent): Mark | null {
-    const screen = this.svg.getScreenCTM();
+    const { svg } = this.drawing;
+    const screen = svg.getScreenCTM();
     if (!screen) return null;
     const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(screen.inverse());
-    const byX = this.svg.dataset.read === "x";
+    const byX = svg.dataset.read === "x";
     const far = (mark: Mark) => (byX ? Math.abs(mark.x - x) + Math.abs(mark.y - y) / 1e4 : Math.hypot(mark.x - x, mark.y - y));
     let best: Mark | null = null;
     for (const mark of this.visible) if (!best || far(mark) < far(best)) best = mark;
@@ -119,7 +139,7 @@ class Reader {
 
   /** Scrolls a drawing that is wider than its box. */
   private bring(mark: Mark): void {
-    const screen = this.svg.getScreenCTM();
+    const screen = this.drawing.svg.getScreenCTM();
     if (!screen || this.box.scrollWidth <= this.box.clientWidth) return;
     const at = new DOMPoint(mark.x, mark.y).matrixTransform(screen).x;
     const { left, right } = this.box.getBoundingClientRect();
@@ -127,7 +147,7 @@ class Reader {
   }
 
   private lines(mark: Mark): string[] {
-    const levels = this.levels.filter(({ element }) => !element.closest("[hidden]")).map(({ line }) => line);
+    const levels = this.drawing.levels.filter(({ element }) => !element.closest("[hidden]")).map(({ line }) => line);
     return [...mark.lines, ...levels];
   }
 
@@ -139,11 +159,12 @@ class Reader {
     }
     this.shown = mark;
     this.tip.hidden = !mark;
-    const screen = mark && this.svg.getScreenCTM();
-    const area = this.svg.dataset.area?.split(" ").map(Number);
-    this.cross.toggleAttribute("hidden", !mark || !area);
+    const { svg, cross } = this.drawing;
+    const screen = mark && svg.getScreenCTM();
+    const area = svg.dataset.area?.split(" ").map(Number);
+    for (const one of this.drawings) one.cross.toggleAttribute("hidden", !mark || !area || one.cross !== cross);
     if (!mark || !screen) return;
-    if (area) this.cross.setAttribute("d", `M${mark.x} ${area[1]}V${area[3]}M${area[0]} ${mark.y}H${area[2]}`);
+    if (area) cross.setAttribute("d", `M${mark.x} ${area[1]}V${area[3]}M${area[0]} ${mark.y}H${area[2]}`);
     const [first, ...rest] = this.lines(mark);
     const name = document.createElement("strong");
     name.textContent = first;
@@ -172,10 +193,11 @@ class Reader {
     });
     const apply = () => {
       for (const button of buttons) button.setAttribute("aria-pressed", String(!hidden.has(button.dataset.series!)));
-      for (const part of this.svg.querySelectorAll<SVGElement>("[data-series]")) {
+      for (const part of this.drawings.flatMap(({ svg }) => [...svg.querySelectorAll<SVGElement>("[data-series]")])) {
         part.toggleAttribute("hidden", hidden.has(part.dataset.series!));
       }
       this.show(null);
+      this.choose?.(hidden);
     };
     for (const button of buttons) {
       button.addEventListener("click", () => {
@@ -204,11 +226,12 @@ function place(element: SVGElement): { x: number; y: number } {
 function markCross(table: HTMLTableElement): void {
   const heads = [...table.tHead!.rows[0].cells];
   let marked: Element[] = [];
-  const mark = (event: Event) => {
-    const cell = (event.target as Element).closest("td");
+  const mark = (at: Element | null) => {
+    const cell = at?.closest("td");
     for (const head of marked) head.classList.remove("read");
     marked = cell ? [cell.parentElement!.firstElementChild!, heads[cell.cellIndex]] : [];
     for (const head of marked) head.classList.add("read");
   };
-  for (const kind of ["pointerover", "pointerleave", "focusin", "focusout"]) table.addEventListener(kind, mark);
+  for (const kind of ["pointerover", "pointerleave", "focusin", "focusout"]) table.addEventListener(kind, (event) => mark(event.target as Element));
+  mark(table.querySelector("td:hover, td:focus-within")); // a reader may have been quicker than this script
 }

@@ -62,33 +62,38 @@ startCopying();
 startFilters();
 startFamilies();
 
+/** What only some pages have: each part is loaded where its hook is. */
+const parts: Promise<unknown>[] = [];
 const list = document.querySelector<HTMLElement>("[data-list]");
 if (list) {
-  void import("./catalog").then(({ startCatalog }) => startCatalog(list, base));
+  parts.push(import("./catalog").then(({ startCatalog }) => startCatalog(list, base)));
 }
 if (document.querySelector(".zoo-plot-box, .zoo-heat")) {
-  void import("./plots").then(({ startPlots }) => startPlots());
+  parts.push(import("./plots").then(({ startPlots }) => startPlots()));
 }
 if (document.querySelector("table[data-table]")) {
-  void import("./tables").then(({ startTables }) => startTables());
+  parts.push(import("./tables").then(({ startTables }) => startTables()));
 }
 if (document.querySelector("[data-cite]")) {
-  void import("./cite").then(({ startCiting }) => startCiting(base));
+  parts.push(import("./cite").then(({ startCiting }) => startCiting(base)));
 }
 const comparison = document.getElementById("zoo-compare");
 if (comparison) {
-  void import("./compare").then(({ startCompare }) => startCompare(base, comparison));
+  parts.push(import("./compare").then(({ startCompare }) => startCompare(base, comparison)));
 }
 if (document.querySelector(".zoo-map-box")) {
-  void import("./maps").then(({ startMaps }) => startMaps());
+  parts.push(import("./maps").then(({ startMaps }) => startMaps()));
 }
 const chooser = document.querySelector<HTMLFormElement>("form[data-choose]");
 if (chooser) {
-  void import("./choose").then(({ startChoosing }) => startChoosing(chooser));
+  parts.push(import("./choose").then(({ startChoosing }) => startChoosing(chooser)));
 }
 const graph = document.getElementById("zoo-graph");
 if (graph) {
-  void Promise.all([import("./graph"), import("./ranking")]).then(([{ startGraph }, { Searcher }]) =>
+  parts.push(Promise.all([import("./graph"), import("./ranking")]).then(([{ startGraph }, { Searcher }]) =>
     startGraph(graph, (file) => new Searcher(file)),
-  );
+  ));
 }
+
+// Says when every part of this page answers; a test that points at a part earlier would point in vain.
+void Promise.all(parts).finally(() => (document.documentElement.dataset.zoo = "started"));
