@@ -32,7 +32,7 @@ from site_gen.load import load
 
 HERE = Path(__file__).parent
 DEPTH = 10  # how many results are looked at
-FILES = ("queries.yml", "fresh.yml")
+FILES = ("queries.yml", "more.yml", "fresh.yml")
 HALVES = ("tuned", "unseen")  # of queries.yml
 PARTS = (*HALVES, "fresh")
 
