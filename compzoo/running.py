@@ -57,7 +57,7 @@ def run(
     """Run an algorithm and show the model before and after, beside the baseline.
 
     Options of the algorithm are given by name, as in `compzoo run gptq --bits 3 --group-size 64`; `compzoo run gptq
-    --help` lists them. What is not given is as the catalog entry declares it.
+    --help` lists them. What is not given is as the catalog entry declares it, for this model where it says so.
     """
     if show_help or algorithm is None:
         print(context.get_help())
@@ -68,7 +68,7 @@ def run(
         fail(f"the algorithm comes first, then its options: compzoo run ID {algorithm} ...")
     from compzoo import recipes as reading
 
-    recipes = [reading.recipe(name) for name in algorithm.split("+")]
+    recipes = [reading.recipe(name).on(model) for name in algorithm.split("+")]
     if save is not None:
         _check_save(save)
     with _complaints(), _progress() as progress:
@@ -122,7 +122,7 @@ def compare(
         from reference_impls.bench.run import flat, shown_metrics
 
         made, before, results = measure(
-            [reading.methods(recipes, given) for recipes, given in parsed],
+            [reading.methods([recipe.on(model) for recipe in recipes], given) for recipes, given in parsed],
             model=model,
             seed=seed,
             device=device,

@@ -84,6 +84,24 @@ def test_a_method_runs_on_the_model_that_its_entry_is_measured_on(small_bench, m
     assert asked == ["s-outliers", "s", None, None]
 
 
+def test_options_are_those_that_the_entry_has_for_the_model(small_bench, monkeypatch):
+    from reference_impls.bench import run as bench_run
+
+    asked = []
+
+    def stop(steps, *_):
+        asked.append({name: value for step in steps for name, value in step.options.items()}["group_size"])
+        raise bench_run.CannotRun("seen")
+
+    monkeypatch.setattr(bench_run, "make_bench", stop)
+    own = recipes.recipe("lut-gemm")
+    there = own.on("smollm2").options["group_size"]
+    for words in ("run lut-gemm", "run lut-gemm --model smollm2", "compare lut-gemm --model smollm2",
+                  "run lut-gemm --model smollm2 --group-size 64"):  # fmt: skip
+        assert compzoo(*words.split()).exit_code == 2
+    assert asked == [own.options["group_size"], there, there, 64] and there != own.options["group_size"]
+
+
 def test_run_shows_a_table(small_bench):
     result = compzoo("run", "wanda+gptq", "--sparsity", "0.5", "--bits=4", "--group-size=-1", "--seed", "3")
     assert result.exit_code == 0, result.output
