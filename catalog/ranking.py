@@ -10,7 +10,8 @@ test asks both the same questions. In short:
 - A word of the query also means the words that begin with it, and, where it is unknown, those at one or two slips of
   the keyboard from it; swapped letters are one slip.
 - A document's answer to a word is that of its best field, with a little for each further one, and counts more the
-  fewer documents have the word. Documents that answer more of the query's words come first by far.
+  fewer documents have the word. Documents that answer more of the query's words come first by far; a word that is in no
+  name or title, only in sentences, hardly counts for that.
 - A query that is as a whole a key term of a document, or means the same, is answered by it in full.
 - What is called just like the query, be it with a slip, comes first; who types a whole title wants what is called so,
   of whatever kind it is. A tool that is named after an idea (PEFT) does not come first: who types the word for the idea
@@ -99,6 +100,7 @@ class Index:
         self._keyed: dict[str, dict[int, None]] = defaultdict(dict)  # key term (its stems, or its meaning) -> documents
         self._text: list[str] = []  # the stems of its names and its title, in their order
         self._weights: dict[str, dict[int, float]] = defaultdict(dict)  # stem or meaning -> document -> weight
+        self._peaks: dict[str, float] = defaultdict(float)  # stem or meaning -> the most it weighs in any document
         self._known: dict[str, str] = {}  # word -> its stem
         leads: dict[int, list[str]] = {}  # a definition -> what it leads to
         for number, doc in enumerate(docs):
@@ -147,7 +149,8 @@ class Index:
                 hits[term].append(weight * count / (count + RULES["saturation"]) * 1.5 / length)
         for term, values in hits.items():  # the best field counts in full, the others a little
             best, total = max(values), sum(values)
-            self._weights[term][number] = best + RULES["echo"] * (total - best)
+            weight = self._weights[term][number] = best + RULES["echo"] * (total - best)
+            self._peaks[term] = max(self._peaks[term], weight)
         self._called.append(called - {""})
         self._text.append(f" {' '.join(text)} ")
 
@@ -218,9 +221,10 @@ class Index:
         return math.log(1 + (len(self._docs) - held + 0.5) / (held + 0.5)) + RULES["floor"]
 
     def _worth(self, unit: dict[str, float]) -> float:
-        """How much it says that a document answers a word of the query: more for rare words."""
+        """How much it says that a document answers a word of the query: more for rare words and for words of names."""
         fit = max(unit.values(), default=0)
-        return min((self._rarity(term) for term, quality in unit.items() if quality == fit), default=self._rarity(""))
+        return min((self._rarity(term) * min(max(self._peaks[term] / RULES["telling"], RULES["least"]), 1)
+                    for term, quality in unit.items() if quality == fit), default=self._rarity(""))  # fmt: skip
 
     def _units(self, tokens: list[str], meant: list[str]) -> tuple[list[dict[str, float]], str]:
         """A query as units, each a set of terms (with how well they fit) of which one has to be met; and the meaning of

@@ -160,6 +160,16 @@ def test_what_is_called_just_like_the_query_comes_first() -> None:
     assert ranked(make(a={"title": "Ticket ticket"}, b={"title": "A Ticket"}), "ticket")[0] == "b"
 
 
+def test_to_miss_a_word_that_is_only_in_sentences_costs_less_than_to_miss_a_name() -> None:
+    texts = {"guide": {"title": "Heads", "body": "choose"}, "michel": {"title": "Heads"}, "other": {}, "another": {}}
+
+    def kept(name: str) -> float:
+        scores = {hit.id: hit.score for hit in make(**{**texts, "a": {"name": name}}).search("choose heads")}
+        return scores["michel"] / scores["guide"]
+
+    assert kept("something else") > 2 * kept("choose")
+
+
 def test_a_slip_in_a_name_costs_it_nothing_beside_others_that_have_the_word() -> None:
     found = make(pruning={"name": "Pruning"}, movement={
         "name": "Movement pruning", "aliases": "pruning movement; pruning by movement", "facts": "pruning",

@@ -1,5 +1,5 @@
-"""How well the searches answer the questions of queries.yml and fresh.yml: the command line's, the browser's, and
-Material's own.
+"""How well the searches answer the questions of queries.yml, more.yml and fresh.yml: the command line's, the browser's,
+and Material's own.
 
 MRR is the mean over the questions of one over the place of the first right answer (0 where none is among the first
 ten); hit@3 the share of questions with a right answer among the first three. The answers are those that were written
@@ -51,9 +51,9 @@ def half_of(query: str) -> str:
     return HALVES[int(hashlib.sha256(query.encode()).hexdigest(), 16) % 2]
 
 
-def questions(catalog: Catalog) -> list[Question]:
-    """The questions of the files; where facts answer one, with all entries that have them."""
-    found = [one for name in FILES for one in yaml.safe_load((HERE / name).read_text(encoding="utf-8"))]
+def questions(catalog: Catalog, files: Sequence[str] = FILES) -> list[Question]:
+    """The questions of files; where facts answer one, with all entries that have them."""
+    found = [one for name in files for one in yaml.safe_load((HERE / name).read_text(encoding="utf-8"))]
     return [
         Question(str(one["query"]), frozenset([*one["right"], *_with_facts(catalog, one.get("facts"))]), one["half"])
         for one in found

@@ -36,6 +36,7 @@ type Unit = Map<string, number>; // term -> how well it fits
 interface Holders {
   documents: number[] | Int32Array;
   weights: number[] | Float64Array;
+  peak: number; // the most it weighs in any of them
 }
 
 const STOP = new Set(rules.stop.split(" "));
@@ -233,10 +234,11 @@ export class Searcher {
     }
     for (const [term, [best, total]] of hits) {
       let holders = this.weights.get(term);
-      if (!holders) this.weights.set(term, (holders = { documents: [], weights: [] }));
+      if (!holders) this.weights.set(term, (holders = { documents: [], weights: [], peak: 0 }));
+      const weight = best + rules.echo * (total - best); // the best field counts in full, the others a little
       (holders.documents as number[]).push(number);
-      // The best field counts in full, the others a little.
-      (holders.weights as number[]).push(best + rules.echo * (total - best));
+      (holders.weights as number[]).push(weight);
+      holders.peak = Math.max(holders.peak, weight);
     }
     called.delete("");
     for (const name of called) {
@@ -355,11 +357,16 @@ export class Searcher {
     return Math.log(1 + (this.documents.length - held + 0.5) / (held + 0.5)) + rules.floor;
   }
 
-  /** How much it says that a document answers a word of the query: more for rare words. */
+  /** How much it says that a document answers a word of the query: more for rare words and for words of names. */
   private worth(unit: Unit): number {
-    const fit = Math.max(0, ...unit.values());
+    let fit = 0;
+    for (const quality of unit.values()) fit = Math.max(fit, quality);
     let least = Infinity;
-    for (const [term, quality] of unit) if (quality === fit) least = Math.min(least, this.rarity(term));
+    for (const [term, quality] of unit) {
+      if (quality !== fit) continue;
+      const told = Math.min(Math.max((this.weights.get(term)?.peak ?? 0) / rules.telling, rules.least), 1);
+      least = Math.min(least, this.rarity(term) * told);
+    }
     return least === Infinity ? this.rarity("") : least;
   }
 
