@@ -172,9 +172,10 @@ class Page:
         return entry.name if entry else identifier
 
     def plot(self, curve: Curve, name: str) -> Markup:
-        return plots.curve(
-            curve, f"{name}: {curve.metric.label} over {curve.option}", self._baseline_name(curve, name)
-        )
+        """The curve for wide and for narrow boxes."""
+        title = f"{name}: {curve.metric.label} over {curve.option}"
+        baseline = self._baseline_name(curve, name)
+        return Markup("").join(plots.curve(curve, title, baseline, frame) for frame in (plots.WIDE, plots.NARROW))
 
     def plot_series(self, curve: Curve, name: str) -> list[tuple[str, str]]:
         return plots.series(curve, name, self._baseline_name(curve, name))

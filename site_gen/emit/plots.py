@@ -7,6 +7,7 @@ level, `data-area`, `data-series`; see frontend/src/plots.ts.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from html import escape
 
 from markupsafe import Markup
@@ -15,9 +16,52 @@ from site_gen.emit.numbers import number
 from site_gen.enrich.measured import Curve, Spread
 from site_gen.enrich.site import Site
 
-WIDTH, HEIGHT = 640, 320
-LEFT, RIGHT, TOP, BOTTOM = 64, 118, 22, 52
 TICKS = (1, 2, 2.5, 5)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A size at which a plot is drawn, and its margins, in pixels. The style sheet shows the drawing that fits its box,
+    so that text is hardly ever scaled. `letters`: how many of an axis title fit a line.
+    """
+
+    name: str
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    letters: int
+
+    def area(self, height: float) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the drawing without its margins."""
+        return self.left, self.top, self.width - self.right, height - self.bottom
+
+    def opened(self, height: float, title: str, more: str = "", kind: str = "") -> str:
+        """The beginning of a drawing of this width; `more`: further attributes, `kind`: further classes."""
+        return (f'<svg class="zoo-plot {f"{kind} " if kind else ""}zoo-plot--{self.name}" '
+                f'viewBox="0 0 {self.width} {height}" role="img" aria-label="{escape(title)}"{more}>')
+
+    def axis(self, x: float, y: float, text: str, anchor: str = "start") -> str:
+        """The title of an axis, its last line at `y`; parts between commas stay whole."""
+        lines = [""]
+        for part in text.split(", "):
+            if lines[-1] and len(lines[-1]) + 2 + len(part) > self.letters:
+                lines[-1] += ","
+                lines.append(part)
+            else:
+                lines[-1] += f", {part}" if lines[-1] else part
+        spans = escape(lines[0]) if len(lines) == 1 else "".join(
+            f'<tspan x="{x}" dy="{AXIS_LINE if nth else 0}">{escape(line)} </tspan>' for nth, line in enumerate(lines)
+        )
+        first = y - AXIS_LINE * (len(lines) - 1)
+        return f'<text class="axis" x="{x}" y="{first:g}" text-anchor="{anchor}">{spans}</text>'
+
+
+AXIS_LINE = 15  # from one line of an axis title to the next
+WIDE = Frame("wide", 760, 340, 64, 132, 22, 52, 110)
+NARROW = Frame("narrow", 320, 250, 40, 10, 26, 48, 50)
 
 
 def series(data: Curve, name: str, baseline_name: str = "") -> list[tuple[str, str]]:
@@ -32,8 +76,12 @@ def sample(kind: str) -> Markup:
                   f'<path class="{kind}" d="M1 8H27"/>{dot}</svg>')
 
 
-def curve(data: Curve, title: str, baseline_name: str = "") -> Markup:
-    """The metric over the swept option: median, bars from least to greatest, dense and baseline as levels."""
+def curve(data: Curve, title: str, baseline_name: str = "", frame: Frame = WIDE) -> Markup:
+    """The metric over the swept option: median, bars from least to greatest, dense and baseline as levels.
+
+    The levels are named beside their lines where the frame has a margin for it, else in the legend alone.
+    """
+    left, top, right, bottom = frame.area(frame.height)
     spreads = [point.spread for point in data.points] + [level for level in (data.dense, data.baseline) if level]
     low = min(spread.low for spread in spreads)
     high = max(spread.high for spread in spreads)
@@ -46,41 +94,37 @@ def curve(data: Curve, title: str, baseline_name: str = "") -> Markup:
             share = math.log(value / low) / math.log(high / low)
         else:
             share = (value - low) / (high - low)
-        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
+        return bottom - share * (bottom - top)
 
     x_low, x_high = data.points[0].x, data.points[-1].x
-    margin = 24
+    margin = 24 if frame is WIDE else 12
 
     def x(value: float) -> float:
         share = (value - x_low) / (x_high - x_low) if x_high > x_low else 0.5
-        return LEFT + margin + share * (WIDTH - LEFT - RIGHT - 2 * margin)
+        return left + margin + share * (right - left - 2 * margin)
 
     levels = _levels(data, baseline_name)
     told = "; ".join([f"{point.label}: {_told(point.spread)}" for point in data.points]
                      + [f"{text}: {_told(level)}" for _, text, level in levels])
     parts = [
-        f'<svg class="zoo-plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}" data-read="x" '
-        f'data-area="{LEFT} {TOP} {WIDTH - RIGHT} {HEIGHT - BOTTOM}">',
+        frame.opened(frame.height, title, f' data-read="x" data-area="{left} {top} {right} {bottom}"'),
         f"<title>{escape(title)}</title>",
         f"<desc>{escape(data.option)} {escape(told)}</desc>",
     ]
     for tick in ticks:
         at = y(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{number(tick)}</text>')
+        parts.append(f'<line class="grid" x1="{left}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        parts.append(f'<text class="tick" x="{left - 8}" y="{at + 4:.1f}" text-anchor="end">{number(tick)}</text>')
     for point in data.points:
         parts.append(
-            f'<text class="tick" x="{x(point.x):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">'
+            f'<text class="tick" x="{x(point.x):.1f}" y="{bottom + 20}" text-anchor="middle">'
             f"{escape(point.label)}</text>"
         )
     label = data.metric.label + (f" ({data.metric.unit})" if data.metric.unit else "")
     better = {"lower": ", lower is better", "higher": ", higher is better"}.get(data.metric.better, "")
     scale = ", logarithmic" if logarithmic else ""
-    parts.append(f'<text class="axis" x="{LEFT}" y="13">{escape(label + better + scale)}</text>')
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(
-        f'<text class="axis" x="{middle}" y="{HEIGHT - 10}" text-anchor="middle">{escape(data.option)}</text>'
-    )
+    parts.append(frame.axis(left if frame is WIDE else 0, 13, label + better + scale))
+    parts.append(frame.axis((left + right) / 2, frame.height - 8, data.option, "middle"))
     placed: list[float] = []
     for kind, text, level in levels:
         height = y(level.median)
@@ -88,23 +132,23 @@ def curve(data: Curve, title: str, baseline_name: str = "") -> Markup:
         while any(abs(at - other) < 13 for other in placed):
             at -= 13
         placed.append(at)
+        beside = f'<text class="{kind}" x="{right + 6}" y="{at:.1f}">{escape(shortened(text))}</text>'
         parts.append(
             f'<g data-series="{kind}" data-level=""><title>{escape(f"{text}: {_told(level)}")}</title>'
-            f'<path class="{kind}" d="M{LEFT} {height:.1f}H{WIDTH - RIGHT}"/>'
-            f'<text class="{kind}" x="{WIDTH - RIGHT + 6}" y="{at:.1f}">{escape(shortened(text))}</text></g>'
+            f'<path class="{kind}" d="M{left} {height:.1f}H{right}"/>{beside if frame is WIDE else ""}</g>'
         )
     path = " ".join(
         f"{'M' if i == 0 else 'L'}{x(point.x):.1f} {y(point.spread.median):.1f}" for i, point in enumerate(data.points)
     )
     parts.append(f'<g data-series="curve"><path class="curve" d="{path}"/>')
     for point in data.points:
-        at, top, bottom = x(point.x), y(point.spread.high), y(point.spread.low)
+        at, high_at, low_at = x(point.x), y(point.spread.high), y(point.spread.low)
         note = f"{data.option} {point.label}{', the setting of the table' if point.declared else ''}\n"
         note += f"{data.metric.label}: {_told(point.spread)}"
         if point.spread.high > point.spread.low:
             parts.append(
-                f'<path class="spread" d="M{at:.1f} {top:.1f}V{bottom:.1f}M{at - 5:.1f} {top:.1f}h10'
-                f'M{at - 5:.1f} {bottom:.1f}h10"/>'
+                f'<path class="spread" d="M{at:.1f} {high_at:.1f}V{low_at:.1f}M{at - 5:.1f} {high_at:.1f}h10'
+                f'M{at - 5:.1f} {low_at:.1f}h10"/>'
             )
         kind, radius = ("point declared", 5.5) if point.declared else ("point", 4)
         parts.append(

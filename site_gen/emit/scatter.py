@@ -12,11 +12,13 @@ from html import escape
 from markupsafe import Markup
 
 from site_gen.emit.numbers import number
-from site_gen.emit.plots import titled
+from site_gen.emit.plots import Frame, titled
 from site_gen.enrich.together import Axis, Dot, Plot
 
 WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 66, 24, 34, 54
+WIDE = Frame("wide", WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, 110)
+NARROW = Frame("narrow", 320, 340, 34, 10, 46, 62, 50)
 LIMITS = (2, 3, 4, 5, 6, 8, 10)  # see `limit`
 LINE = 42  # height of a method's line in a strip; its name stands above
 GLYPH = 6.4  # width of a letter of a label, about
@@ -51,11 +53,16 @@ def shape(family: str | None) -> Markup:
     )
 
 
-def draw(plot: Plot, title: str) -> Markup:
+def draw(plot: Plot, title: str, frame: Frame = WIDE) -> Markup:
     """The picture of a plot; empty where it has no dots."""
     if not plot.dots:
         return Markup("")
-    return Markup(_strip(plot, title) if plot.strip else _scatter(plot, title))
+    return Markup(_strip(plot, title, frame) if plot.strip else _scatter(plot, title, frame))
+
+
+def both(plot: Plot, title: str) -> Markup:
+    """The pictures for wide and for narrow boxes."""
+    return draw(plot, title) + draw(plot, title, NARROW)
 
 
 def limit(plot: Plot) -> float:
@@ -73,21 +80,21 @@ def beyond(plot: Plot) -> int:
     return sum(plot.y.ratio and dot.y.median > limit(plot) for dot in plot.dots)
 
 
-def _scatter(plot: Plot, title: str) -> str:
-    x = _Scale([dot.x for dot in plot.dots], plot.x, LEFT + 14, WIDTH - RIGHT - 14)
-    y = _Scale([dot.y.median for dot in plot.dots], plot.y, HEIGHT - BOTTOM - 10, TOP + 12, limit(plot))
-    parts = [opened(HEIGHT, title, area=(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM))]
+def _scatter(plot: Plot, title: str, frame: Frame) -> str:
+    left, top, right, bottom = area = frame.area(frame.height)
+    x = _Scale([dot.x for dot in plot.dots], plot.x, left + 14, right - 14)
+    y = _Scale([dot.y.median for dot in plot.dots], plot.y, bottom - 10, top + 12, limit(plot))
+    parts = [_opened(frame, frame.height, title, area)]
     for tick in y.ticks(26):
-        parts.append(f'<path class="grid" d="M{LEFT} {y(tick):.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{number(tick)}</text>')
+        parts.append(f'<path class="grid" d="M{left} {y(tick):.1f}H{right}"/>')
+        parts.append(f'<text x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{number(tick)}</text>')
     for tick in x.ticks(46):
-        parts.append(f'<path class="grid" d="M{x(tick):.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{number(tick)}</text>')
+        parts.append(f'<path class="grid" d="M{x(tick):.1f} {top}V{bottom}"/>')
+        parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{number(tick)}</text>')
     if plot.y.ratio and y.low <= 1 <= y.high:
-        parts.append(f'<path class="dense" d="M{LEFT} {y(1):.1f}H{WIDTH - RIGHT}"/>')
-    parts.append(f'<text class="axis" x="{LEFT}" y="15">{escape(_title(plot.y))}</text>')
-    parts.append(f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 10}" text-anchor="end">'
-                 f"{escape(_title(plot.x))}</text>")
+        parts.append(f'<path class="dense" d="M{left} {y(1):.1f}H{right}"/>')
+    parts.append(frame.axis(left if frame is WIDE else 0, top - 19, _title(plot.y)))
+    parts.append(frame.axis(right, frame.height - 10, _title(plot.x), "end"))
     best = plot.front
     if best:
         steps = [f"M{x(best[0].x):.1f} {y(best[0].y.median):.1f}"]
@@ -95,52 +102,51 @@ def _scatter(plot: Plot, title: str) -> str:
         parts.append(f'<path class="front" d="{"".join(steps)}"/>')
     places = [(x(dot.x), y(dot.y.median)) for dot in plot.dots]
     pairs = list(zip(plot.dots, places, strict=True))
-    for dot, (left, top) in sorted(pairs, key=lambda pair: (pair[0].on_front, pair[0].row.role != "sweep")):
+    for dot, (across, down) in sorted(pairs, key=lambda pair: (pair[0].on_front, pair[0].row.role != "sweep")):
         spread = ""
-        if dot.y.high > dot.y.low and top > TOP + 12:
-            spread = f'<path class="spread" d="M0 {y(dot.y.high) - top:.1f}V{y(dot.y.low) - top:.1f}"/>'
-        parts.append(_mark(dot, left, top, plot, y.outside(dot.y.median), spread))
-    named = [(dot, place) for dot, place in pairs if dot.on_front]
-    parts += _labels(named, places)
+        if dot.y.high > dot.y.low and down > top + 12:
+            spread = f'<path class="spread" d="M0 {y(dot.y.high) - down:.1f}V{y(dot.y.low) - down:.1f}"/>'
+        parts.append(_mark(dot, across, down, plot, y.outside(dot.y.median), spread))
+    if frame is WIDE:  # where there is less room, the list under the plot names them
+        parts += _labels([(dot, place) for dot, place in pairs if dot.on_front], places)
     return "".join([*parts, "</svg>"])
 
 
-def _strip(plot: Plot, title: str) -> str:
+def _strip(plot: Plot, title: str, frame: Frame) -> str:
     """One line for each method, quality from left to right; methods by their best run."""
     lines: dict[str, list[Dot]] = {}
     for dot in plot.dots:
         lines.setdefault(dot.name.partition(",")[0], []).append(dot)
     sign = -1 if plot.y.better == "higher" else 1
     ordered = sorted(lines.items(), key=lambda line: (min(sign * dot.y.median for dot in line[1]), line[0]))
-    top = TOP // 3
-    height = top + LINE * len(ordered) + BOTTOM
-    y = _Scale([dot.y.median for dot in plot.dots], plot.y, RIGHT + 14, WIDTH - RIGHT - 14, limit(plot))
-    parts = [opened(height, title, area=(RIGHT, top, WIDTH - RIGHT, height - BOTTOM))]
+    left, top, right = frame.right, TOP // 3, frame.width - frame.right
+    height = top + LINE * len(ordered) + frame.bottom
+    bottom = height - frame.bottom
+    y = _Scale([dot.y.median for dot in plot.dots], plot.y, left + 14, right - 14, limit(plot))
+    parts = [_opened(frame, height, title, (left, top, right, bottom))]
     for tick in y.ticks(52):
-        parts.append(f'<path class="grid" d="M{y(tick):.1f} {top}V{height - BOTTOM}"/>')
-        parts.append(f'<text x="{y(tick):.1f}" y="{height - BOTTOM + 18}" text-anchor="middle">{number(tick)}</text>')
+        parts.append(f'<path class="grid" d="M{y(tick):.1f} {top}V{bottom}"/>')
+        parts.append(f'<text x="{y(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{number(tick)}</text>')
     for index, (name, dots) in enumerate(ordered):
         middle = top + LINE * (index + 0.68)
-        parts.append(f'<path class="grid" d="M{RIGHT} {middle:.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<path class="grid" d="M{left} {middle:.1f}H{right}"/>')
         families = " ".join(dict.fromkeys(family for dot in dots for family in dot.families))
         chosen = f' data-families="{families}"' if families else ""
-        parts.append(f'<text class="method"{chosen} x="{RIGHT}" y="{middle - 11:.1f}">{escape(name)}</text>')
+        parts.append(f'<text class="method"{chosen} x="{left}" y="{middle - 11:.1f}">{escape(name)}</text>')
         for dot in sorted(dots, key=lambda dot: dot.row.role != "sweep"):
             parts.append(_mark(dot, y(dot.y.median), middle, plot, y.outside(dot.y.median), ""))
-    parts.append(f'<text class="axis" x="{WIDTH - RIGHT}" y="{height - 10}" text-anchor="end">'
-                 f"{escape(_title(plot.y))}</text>")
+    parts.append(frame.axis(right, height - 10, _title(plot.y), "end"))
     return "".join([*parts, "</svg>"])
 
 
-def opened(
-    height: int, title: str, kind: str = "zoo-scatter", area: tuple[float, float, float, float] | None = None
-) -> str:
-    """The beginning of a drawing of this width. `kind`: its class in the style sheet; `area`: left, top, right, bottom
-    of where a cross through a mark reaches.
-    """
-    reach = f' data-area="{area[0]} {area[1]} {area[2]} {area[3]}"' if area else ""
-    return (f'<svg class="zoo-plot {kind}" viewBox="0 0 {WIDTH} {height}" role="img" '
-            f'aria-label="{escape(title)}"{reach}>')
+def _opened(frame: Frame, height: float, title: str, area: tuple[float, float, float, float]) -> str:
+    reach = " ".join(str(edge) for edge in area)
+    return frame.opened(height, title, f' data-area="{reach}"', "zoo-scatter")
+
+
+def opened(height: int, title: str, kind: str) -> str:
+    """The beginning of a drawing of this width. `kind`: its class in the style sheet."""
+    return f'<svg class="zoo-plot {kind}" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
 
 
 def _title(axis: Axis) -> str:

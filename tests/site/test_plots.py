@@ -31,10 +31,10 @@ def test_pointer_reads_the_nearest_value_with_its_range(new_page):
     plot = page.locator("#measured ~ .zoo-measured .zoo-plot-box").first
     plot.scroll_into_view_if_needed()
     page.locator(".zoo-plot-legend button").first.wait_for()
-    points = plot.locator("circle.point")
+    points = plot.locator(".zoo-plot--wide circle.point")
     runs = sorted(sweep("gptq"), key=lambda run: run["options"][run["varied"]])
     assert points.count() == len(runs) > 2
-    area = plot.locator("svg").bounding_box()
+    area = plot.locator("svg:visible").bounding_box()
     for point, run in zip(points.all(), runs, strict=True):
         x, _ = middle(point)
         page.mouse.move(x + 3, area["y"] + area["height"] * 0.7)  # not on the point: the nearest one counts
@@ -77,7 +77,7 @@ def test_arrow_keys_read_the_values_aloud(new_page):
 def test_legend_hides_series_and_the_address_says_so(new_page):
     page = new_page("algorithms/gptq/")
     legend = page.locator(".zoo-plot-legend")
-    dense = page.locator("svg.zoo-plot [data-series=dense]")
+    dense = page.locator("svg.zoo-plot--wide [data-series=dense]")
     button = legend.get_by_role("button", name="uncompressed")
     assert button.get_attribute("aria-pressed") == "true" and dense.is_visible()
     button.click()
@@ -104,13 +104,35 @@ def test_a_finger_reads_too(browser, address):
     page = context.new_page()
     page.goto(f"{address}algorithms/gptq/")
     page.locator(".zoo-plot-legend button").first.wait_for()
-    point = page.locator(".zoo-plot-box circle.point").first
+    point = page.locator(".zoo-plot-box circle.point:visible").first
     point.scroll_into_view_if_needed()
     page.touchscreen.tap(*middle(point))
     assert page.locator(TIP).count() == 1
     shown = page.locator(TIP).bounding_box()
     assert 0 <= shown["x"] and shown["x"] + shown["width"] <= 390
     context.close()
+
+
+@pytest.mark.parametrize("path", ["algorithms/gptq/", "measured/", "compare/?a=gptq&a=awq"])
+def test_a_plot_fits_a_phone_with_text_of_its_own_size(new_page, path):
+    page = new_page(path, width=390)
+    box = page.locator(".zoo-plot-box").first
+    box.scroll_into_view_if_needed()
+    page.locator(".zoo-plot-around").first.wait_for()
+    svg = box.locator("svg:visible")
+    assert svg.count() == 1
+    room, drawn = box.bounding_box(), svg.bounding_box()
+    assert drawn["width"] <= room["width"] + 1
+    texts = svg.locator("text").all()
+    assert len(texts) > 6
+    for text in texts:
+        place = text.bounding_box()
+        assert room["x"] - 1 <= place["x"] and place["x"] + place["width"] <= room["x"] + room["width"] + 1
+    assert 10 <= texts[0].evaluate("e => parseFloat(getComputedStyle(e).fontSize) * e.getScreenCTM().a") <= 16
+    for key in ("ArrowRight", "End"):  # what is read stands in the drawing that is shown
+        box.focus()
+        page.keyboard.press(key)
+        assert svg.locator(".read").count() == 1 and page.locator(TIP).count() == 1
 
 
 def test_plots_of_many_runs_are_read_and_leave_out_what_is_filtered(new_page):
@@ -125,8 +147,8 @@ def test_plots_of_many_runs_are_read_and_leave_out_what_is_filtered(new_page):
     assert len(lines) >= 3 and re.search(r": [\d.,]+", lines[1])
     page.locator(".zoo-hero [data-pick=pruning]").click()
     plot.focus()
-    wanted = plot.evaluate("box => [...box.querySelectorAll('g.dot:not([hidden])')].map(e => e.dataset.families)")
-    shown = plot.locator("g.dot:not([hidden])").count()
+    wanted = plot.evaluate("box => [...box.querySelectorAll('.zoo-plot--wide g.dot:not([hidden])')].map(e => e.dataset.families)")
+    shown = plot.locator(".zoo-plot--wide g.dot:not([hidden])").count()
     assert all("pruning" in (families or "pruning").split() for families in wanted)
     read = set()
     for _ in range(shown):
@@ -164,7 +186,7 @@ def test_heat_map_marks_row_and_column(new_page):
 def test_without_a_script_the_plot_is_whole(new_page):
     page = new_page("algorithms/gptq/", javascript=False)
     figure = page.locator("figure.zoo-figure").first
-    svg = figure.locator("svg.zoo-plot[role=img]")
+    svg = figure.locator("svg.zoo-plot--wide[role=img]")
     assert svg.locator("xpath=./*[name()='title']").count() == 1
     described = svg.locator("xpath=./*[name()='desc']").evaluate("e => e.textContent")
     for run in sweep("gptq"):

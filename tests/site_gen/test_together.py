@@ -245,6 +245,19 @@ def test_runs_far_off_are_drawn_at_the_edge_and_counted():
     assert all(float(y) > 0 for y in re.findall(r"translate\([\d.]+ ([-\d.]+)\)", svg))
 
 
+def test_narrow_drawing_has_the_same_runs_inside_its_width_and_titles_of_whole_parts():
+    entries = [entry("aa", [DENSE, run("declared", 40.0, 2.0), run("sweep", 22.0, 8.0, {"k": 2}, varied="k")])]
+    (plot,) = sections(entries)[0].plots
+    wide, narrow = str(scatter.draw(plot, "x")), str(scatter.draw(plot, "x", scatter.NARROW))
+    assert str(scatter.both(plot, "x")) == wide + narrow and narrow.count("<title>") == wide.count("<title>") == 3
+    places = [float(x) for x in re.findall(r"translate\(([\d.]+) ", narrow)]
+    assert min(places) == scatter.NARROW.left + 14 and max(places) == scatter.NARROW.width - scatter.NARROW.right - 14
+    lines = re.findall(r"<tspan[^>]*>(.+?) </tspan>", narrow)
+    assert lines[:2] == ["perplexity, as a ratio to the uncompressed model,", "lower is better, logarithmic"]
+    assert all(len(line) <= scatter.NARROW.letters for line in lines)
+    assert "tspan" not in wide and 'class="name"' in wide and 'class="name"' not in narrow
+
+
 def test_hostile_names_in_a_drawing_are_text():
     hostile = entry("aa", [DENSE, run("declared", 40.0, 2.0, {"k": '"><script>'})])
     hostile.name = '<script>&"'

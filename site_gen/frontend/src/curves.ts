@@ -36,9 +36,11 @@ export interface CurveOptions {
   level?: { y: number; name: string };
 }
 
-const WIDTH = 760;
-const HEIGHT = 420;
-const [LEFT, RIGHT, TOP, BOTTOM] = [66, 24, 34, 54];
+const USUAL = 760; // width until the box has one
+const NARROW = 520; // a box below this gets small margins, as in the style sheet
+const LINE = 15; // from one line of an axis title to the next
+const LETTER = 6.4; // width of a letter of an axis title, about
+const CLOSE = 0.02; // sizes that differ by less are one size
 const DOT = 6.5; // half the height of a mark
 const SHAPES = [
   "M-5 0A5 5 0 1 1 5 0A5 5 0 1 1 -5 0Z",
@@ -55,57 +57,131 @@ export function seriesMark(nth: number): string {
   );
 }
 
-/** Puts a legend and the drawing of `series` into `element`, in place of what it held. */
+/** The limit of an axis as far as it helps: none where it would push more than a third of the dots to the edge. */
+export function usefulLimit(limit: number | null | undefined, dots: CurveDot[]): number {
+  const beyond = limit ? dots.filter((dot) => dot.y > limit).length : 0;
+  return limit && beyond <= dots.length / 3 ? limit : Infinity;
+}
+
+/** Puts a legend and the drawing of `series` into `element`, in place of what it held. The drawing has the width of its box,
+ * and its axes those of the series that are shown. */
 export function drawCurves(element: HTMLElement, series: CurveSeries[], options: CurveOptions): void {
-  const dots = series.flatMap((one) => one.dots);
-  const most = options.limit ?? Infinity;
-  const heights = dots.flatMap((dot) => [dot.y, Math.min(dot.low, most), Math.min(dot.high, most)]);
-  if (options.level) heights.push(options.level.y);
-  const x = scale(dots.map((dot) => dot.x), options.x.logarithmic, LEFT + 14, WIDTH - RIGHT - 14);
-  const y = scale(heights.map((value) => Math.min(value, most)), options.y.logarithmic, HEIGHT - BOTTOM - 10, TOP + 12);
-  const parts: string[] = [];
-  for (const tick of y.ticks) {
-    parts.push(`<path class="grid" d="M${LEFT} ${y.at(tick)}H${WIDTH - RIGHT}"/>`);
-    parts.push(`<text x="${LEFT - 8}" y="${y.at(tick) + 4}" text-anchor="end">${label(tick)}</text>`);
-  }
-  for (const tick of x.ticks) {
-    parts.push(`<path class="grid" d="M${x.at(tick)} ${TOP}V${HEIGHT - BOTTOM}"/>`);
-    parts.push(`<text x="${x.at(tick)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${label(tick)}</text>`);
-  }
-  parts.push(`<text class="axis" x="${LEFT}" y="15">${escaped(options.y.title)}</text>`);
-  parts.push(`<text class="axis" x="${WIDTH - RIGHT}" y="${HEIGHT - 10}" text-anchor="end">${escaped(options.x.title)}</text>`);
-  if (options.level) parts.push(`<path class="dense" d="M${LEFT} ${y.at(options.level.y)}H${WIDTH - RIGHT}"/>`);
-  series.forEach((one, place) => {
-    const nth = one.nth ?? place;
-    const own = `data-series="${escaped(one.id)}" data-nth="${nth % SHAPES.length}"`;
-    const sorted = [...one.dots].sort((a, b) => a.x - b.x);
-    if (one.joined && sorted.length > 1) {
-      const path = sorted.map((dot) => `${x.at(dot.x)} ${y.at(Math.min(dot.y, most))}`).join("L");
-      parts.push(`<path class="line" ${own} d="M${path}"/>`);
-    }
-    for (const dot of sorted) {
-      const [left, top] = [x.at(dot.x), y.at(Math.min(dot.y, most))];
-      const beyond = dot.y > most;
-      const bar = dot.high > dot.low && !beyond
-        ? `<path class="spread" d="M0 ${y.at(Math.min(dot.high, most)) - top}V${y.at(dot.low) - top}"/>`
-        : "";
-      const arrow = beyond ? `<path class="beyond" d="M-3 ${-DOT - 2}l3 -5l3 5"/>` : "";
-      parts.push(
-        `<g class="dot ${dot.declared ? "declared" : "sweep"}" ${own} transform="translate(${left} ${top})">${bar}` +
-          `<path class="shape" d="${SHAPES[nth % SHAPES.length]}"/>${arrow}<title>${escaped(dot.note)}</title></g>`,
-      );
-    }
-  });
-  const legend = series.map(
-    (one, place) =>
-      `<li><span class="zoo-chip" data-series="${escaped(one.id)}">${seriesMark(one.nth ?? place)}${escaped(one.name)}</span></li>`,
+  const placed = series.map((one, place) => ({ ...one, nth: one.nth ?? place }));
+  const legend = placed.map(
+    (one) => `<li><span class="zoo-chip" data-series="${escaped(one.id)}">${seriesMark(one.nth)}${escaped(one.name)}</span></li>`,
   );
   element.innerHTML =
     `<ul class="zoo-picks zoo-plot-legend" aria-label="Series">${legend.join("")}</ul>` +
-    `<div class="zoo-plot-box" tabindex="0" role="group" aria-label="Curves"><svg class="zoo-plot zoo-scatter zoo-curves" ` +
-    `viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escaped(options.title)}" ` +
-    `data-area="${LEFT} ${TOP} ${WIDTH - RIGHT} ${HEIGHT - BOTTOM}">${parts.join("")}</svg></div>`;
-  readPlot(element.querySelector<HTMLElement>(".zoo-plot-box")!);
+    `<div class="zoo-plot-box" tabindex="0" role="group" aria-label="Curves">${picture(placed, options, USUAL)}</div>`;
+  const box = element.querySelector<HTMLElement>(".zoo-plot-box")!;
+  let [shown, width] = [placed, USUAL];
+  const draw = () => (box.innerHTML = picture(shown, options, width));
+  const reader = readPlot(box, (hidden) => {
+    const left = placed.filter(({ id }) => !hidden.has(id));
+    shown = left.length ? left : placed;
+    draw();
+  });
+  new ResizeObserver(() => {
+    const now = Math.round(box.clientWidth);
+    if (!now || Math.abs(now - width) < 4) return;
+    width = now;
+    draw();
+    reader?.refresh();
+  }).observe(box);
+}
+
+type Placed = CurveSeries & { nth: number };
+
+function picture(series: Placed[], options: CurveOptions, width: number): string {
+  const narrow = width < NARROW;
+  const dots = series.flatMap((one) => one.dots);
+  const most = usefulLimit(options.limit, dots);
+  const room = (width - (narrow ? 0 : 80)) / LETTER;
+  const sizes = dots.map((dot) => dot.x);
+  const [least, greatest] = [Math.min(...sizes), Math.max(...sizes)];
+  const alike = greatest - least <= CLOSE * Math.abs(greatest); // then each series has a column of its own
+  const [yTitle, xTitle] = [folded(options.y.title, room), folded(alike ? `${options.x.title}: ${label(greatest)} in all` : options.x.title, room)];
+  const left = narrow ? 38 : 66;
+  const right = width - (narrow ? 10 : 24);
+  const top = 19 + LINE * yTitle.length;
+  const height = (narrow ? 250 : 330) + top + 30 + LINE * xTitle.length;
+  const bottom = height - 30 - LINE * xTitle.length;
+  const heights = dots.flatMap((dot) => [dot.y, Math.min(dot.low, most), Math.min(dot.high, most)]);
+  if (options.level) heights.push(options.level.y);
+  const columns = series.map((_, place) => left + ((place + 0.5) / series.length) * (right - left));
+  const x = alike ? null : scale(sizes, options.x.logarithmic, left + 14, right - 14);
+  const y = scale(heights.map((value) => Math.min(value, most)), options.y.logarithmic, bottom - 10, top + 12);
+  const parts: string[] = [];
+  for (const tick of y.ticks) {
+    parts.push(`<path class="grid" d="M${left} ${y.at(tick)}H${right}"/>`);
+    parts.push(`<text x="${left - 8}" y="${y.at(tick) + 4}" text-anchor="end">${label(tick)}</text>`);
+  }
+  const across: [number, string][] = x ? x.ticks.map((tick) => [x.at(tick), label(tick)]) : series.map((one, place) => [columns[place], one.name]);
+  const apart = narrow ? 34 : 44;
+  let last = -Infinity;
+  for (const [at, text] of across) {
+    parts.push(`<path class="grid" d="M${at} ${top}V${bottom}"/>`);
+    if (x && at - last < apart) continue;
+    last = at;
+    parts.push(`<text x="${at}" y="${bottom + 18}" text-anchor="middle">${escaped(text)}</text>`);
+  }
+  parts.push(axis(yTitle, narrow ? 0 : left, 15, "start"));
+  parts.push(axis(xTitle, right, height - 8 - LINE * (xTitle.length - 1), "end"));
+  if (options.level) parts.push(`<path class="dense" d="M${left} ${y.at(options.level.y)}H${right}"/>`);
+  const taken: [number, number][] = [];
+  /** Where a dot can be seen that others would cover: beside them. */
+  const free = (at: number, down: number): number => {
+    const [step, near] = x ? [8, 5] : [13, 12]; // where left and right mean something, only what would be hidden moves
+    const spots = [0, 1, -1, 2, -2, 3, -3, 4, -4].map((steps) => at + steps * step);
+    const spot = spots.find((one) => !taken.some(([a, b]) => Math.abs(a - one) < near && Math.abs(b - down) < near)) ?? at;
+    taken.push([spot, down]);
+    return spot;
+  };
+  series.forEach((one, place) => {
+    const own = `data-series="${escaped(one.id)}" data-nth="${one.nth % SHAPES.length}"`;
+    const sorted = [...one.dots].sort((a, b) => a.x - b.x || Number(b.declared) - Number(a.declared));
+    const places = sorted.map((dot) => {
+      const down = y.at(Math.min(dot.y, most));
+      return { dot, down, at: Math.round(free(x ? x.at(dot.x) : columns[place], down) * 10) / 10 };
+    });
+    if (x && one.joined && sorted.length > 1) {
+      parts.push(`<path class="line" ${own} d="M${places.map(({ at, down }) => `${at} ${down}`).join("L")}"/>`);
+    }
+    for (const { dot, at, down } of places) {
+      const beyond = dot.y > most;
+      const bar = dot.high > dot.low && !beyond
+        ? `<path class="spread" d="M0 ${y.at(Math.min(dot.high, most)) - down}V${y.at(dot.low) - down}"/>`
+        : "";
+      const arrow = beyond ? `<path class="beyond" d="M-3 ${-DOT - 2}l3 -5l3 5"/>` : "";
+      parts.push(
+        `<g class="dot ${dot.declared ? "declared" : "sweep"}" ${own} transform="translate(${at} ${down})">${bar}` +
+          `<path class="shape" d="${SHAPES[one.nth % SHAPES.length]}"/>${arrow}<title>${escaped(dot.note)}</title></g>`,
+      );
+    }
+  });
+  return (
+    `<svg class="zoo-plot zoo-scatter zoo-curves" viewBox="0 0 ${width} ${height}" role="img" ` +
+    `aria-label="${escaped(options.title)}" data-area="${left} ${top} ${right} ${bottom}">${parts.join("")}</svg>`
+  );
+}
+
+/** The lines of an axis title; parts between commas stay whole. */
+function folded(title: string, room: number): string[] {
+  const lines: string[] = [];
+  for (const part of title.split(", ")) {
+    const now = lines.at(-1);
+    if (now !== undefined && now.length + part.length + 2 <= room) lines[lines.length - 1] = `${now}, ${part}`;
+    else {
+      if (now !== undefined) lines[lines.length - 1] += ",";
+      lines.push(part);
+    }
+  }
+  return lines;
+}
+
+function axis(lines: string[], x: number, y: number, anchor: string): string {
+  const spans = lines.map((line, nth) => `<tspan x="${x}" dy="${nth ? LINE : 0}">${escaped(line)} </tspan>`);
+  return `<text class="axis" x="${x}" y="${y}" text-anchor="${anchor}">${spans.join("")}</text>`;
 }
 
 interface Scale {

@@ -24,10 +24,10 @@ export function startPlots(): void {
   for (const table of document.querySelectorAll<HTMLTableElement>("table.zoo-heat")) markCross(table);
 }
 
-/** Serves the drawings in `box`, and the legend where their figure has one. `choose` is told which series are hidden. */
-export function readPlot(box: HTMLElement, choose?: (hidden: Set<string>) => void): void {
-  const drawings = [...box.querySelectorAll<SVGSVGElement>("svg.zoo-plot")];
-  if (drawings.length) new Reader(box, drawings.map((svg) => new Drawing(svg)), choose);
+/** Serves the drawings in `box`, and the legend where their figure has one. `choose` is told which series are hidden, before
+ * the drawings are read anew; `refresh` of what is returned reads them anew at any time. */
+export function readPlot(box: HTMLElement, choose?: (hidden: Set<string>) => void): Reader | null {
+  return box.querySelector("svg.zoo-plot") ? new Reader(box, choose) : null;
 }
 
 /** One size of a plot: its marks, and the cross through the one that is read. */
@@ -61,17 +61,20 @@ class Drawing {
   }
 }
 
-class Reader {
+export class Reader {
+  private drawings: Drawing[];
   private readonly around: HTMLElement;
   private readonly tip = document.createElement("div");
   private readonly status = document.createElement("p");
   private shown: Mark | null = null;
+  private readonly hidden = new Set(new URLSearchParams(location.search).get(PARAMETER)?.split(",") ?? []);
+  private buttons: HTMLButtonElement[] = [];
 
   constructor(
     private readonly box: HTMLElement,
-    private readonly drawings: Drawing[],
     private readonly choose?: (hidden: Set<string>) => void,
   ) {
+    this.drawings = this.found();
     this.around = box.parentElement!;
     this.around.classList.add("zoo-plot-around");
     this.tip.className = "zoo-plot-tip";
@@ -80,7 +83,7 @@ class Reader {
     this.status.className = "zoo-status";
     this.status.setAttribute("role", "status");
     this.around.append(this.tip, this.status);
-    if (!drawings[0].marks.length) return;
+    if (!this.drawings[0].marks.length) return;
     box.setAttribute("aria-label", `${box.getAttribute("aria-label") ?? "Plot"}, the arrow keys read its values`);
     box.addEventListener("pointermove", (event) => this.point(event));
     box.addEventListener("pointerdown", (event) => this.point(event));
@@ -89,6 +92,21 @@ class Reader {
     box.addEventListener("blur", () => this.show(null));
     box.addEventListener("scroll", () => this.show(null), { passive: true });
     this.startLegend();
+  }
+
+  /** After the box got other drawings of the same series. */
+  refresh(): void {
+    this.renew();
+    this.apply();
+  }
+
+  private renew(): void {
+    this.show(null);
+    this.drawings = this.found();
+  }
+
+  private found(): Drawing[] {
+    return [...this.box.querySelectorAll<SVGSVGElement>("svg.zoo-plot")].map((svg) => new Drawing(svg));
   }
 
   /** The size that the style sheet shows. */
@@ -182,8 +200,7 @@ class Reader {
   private startLegend(): void {
     const legend = this.around.querySelector<HTMLElement>(".zoo-plot-legend");
     if (!legend) return;
-    const hidden = new Set(new URLSearchParams(location.search).get(PARAMETER)?.split(",") ?? []);
-    const buttons = [...legend.querySelectorAll<HTMLElement>("[data-series]")].map((entry) => {
+    this.buttons = [...legend.querySelectorAll<HTMLElement>("[data-series]")].map((entry) => {
       const button = document.createElement("button");
       button.type = "button";
       for (const { name, value } of entry.attributes) button.setAttribute(name, value);
@@ -191,25 +208,33 @@ class Reader {
       entry.replaceWith(button);
       return button;
     });
-    const apply = () => {
-      for (const button of buttons) button.setAttribute("aria-pressed", String(!hidden.has(button.dataset.series!)));
-      for (const part of this.drawings.flatMap(({ svg }) => [...svg.querySelectorAll<SVGElement>("[data-series]")])) {
-        part.toggleAttribute("hidden", hidden.has(part.dataset.series!));
+    const change = () => {
+      if (this.choose) {
+        this.choose(this.hidden);
+        this.renew();
       }
-      this.show(null);
-      this.choose?.(hidden);
+      this.apply();
     };
-    for (const button of buttons) {
+    for (const button of this.buttons) {
       button.addEventListener("click", () => {
-        if (!hidden.delete(button.dataset.series!)) hidden.add(button.dataset.series!);
-        apply();
+        if (!this.hidden.delete(button.dataset.series!)) this.hidden.add(button.dataset.series!);
+        change();
         const address = new URL(location.href);
-        if (hidden.size) address.searchParams.set(PARAMETER, [...hidden].join(","));
+        if (this.hidden.size) address.searchParams.set(PARAMETER, [...this.hidden].join(","));
         else address.searchParams.delete(PARAMETER);
         history.replaceState(history.state, "", address.href.replaceAll("%2C", ","));
       });
     }
-    apply();
+    change();
+  }
+
+  /** Shows of the drawings, and says in the legend, what is not hidden. */
+  private apply(): void {
+    for (const button of this.buttons) button.setAttribute("aria-pressed", String(!this.hidden.has(button.dataset.series!)));
+    for (const part of this.box.querySelectorAll<SVGElement>("svg [data-series]")) {
+      part.toggleAttribute("hidden", this.hidden.has(part.dataset.series!));
+    }
+    this.show(null);
   }
 }
 

@@ -1,6 +1,6 @@
 // What the bench measured of several of the chosen entries under one protocol: curves in one drawing, and the numbers.
 
-import { drawCurves } from "../curves";
+import { drawCurves, usefulLimit } from "../curves";
 import { type Column, type Drawn, type Entry, type Section, pairs, union } from "./data";
 import { boxed, el, made, mark } from "./dom";
 
@@ -64,10 +64,12 @@ function drawings(here: Here[], away: Entry[]): HTMLElement[] {
       title: `${plot.y.title} of ${names} against ${plot.x.title}. The table has the numbers.`,
       x: plot.x, y: plot.y, limit: plot.limit, level: plot.y.ratio ? { y: 1, name: "uncompressed" } : undefined,
     });
-    const beyond = drawn.flatMap((one) => (one.section.plots[key] as Drawn).dots).filter((dot) => plot.limit !== null && dot.y > plot.limit).length;
+    const dots = drawn.flatMap((one) => (one.section.plots[key] as Drawn).dots);
+    const limit = usefulLimit(plot.limit, dots);
+    const beyond = dots.filter((dot) => dot.y > limit).length;
     found.push(el("figure", { class: "zoo-figure zoo-figure--wide" }, box,
-      el("figcaption", {}, "Large marks are the settings that the entries declare, bars reach from the least to the greatest seed.",
-        beyond > 0 && ` ${beyond} run${beyond > 1 ? "s" : ""} of more than ${plot.limit} times the perplexity ${beyond > 1 ? "are" : "is"} drawn at the edge with an arrow.`,
+      el("figcaption", {}, "Large marks are the settings that the entries declare, bars reach from the least to the greatest seed. Marks that would cover one another stand side by side.",
+        beyond > 0 && ` ${beyond} run${beyond > 1 ? "s" : ""} of more than ${limit} times the perplexity ${beyond > 1 ? "are" : "is"} drawn at the edge with an arrow.`,
         missing.length > 0 && ` Not in this plot: ${missing.join("; ")}.`)));
   }
   if (!found.length) {
