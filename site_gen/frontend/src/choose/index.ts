@@ -210,36 +210,60 @@ class Chooser {
     const stays = found.rows.filter((row) => row.stays);
     const falls = found.rows.filter((row) => !row.stays);
     const parts: HTMLElement[] = [];
-    if (found.model) parts.push(...this.modelParts(found, asked));
     const count = element("p", "zoo-chosen__count", falls.length
       ? `${stays.length} of ${found.rows.length} methods stay.`
       : `All ${found.rows.length} methods stay: nothing asked rules one out.`);
     count.setAttribute("role", "status");
-    parts.push(count);
     const most = Math.max(found.model?.total ?? 0, asked.memory ?? 0);
-    if (stays.length > 1) parts.push(this.compareLink(stays));
-    if (stays.length) parts.push(this.list("stays", "Methods that stay, best first", stays, most));
+    const top = element("div", "zoo-chosen__top");
+    top.append(count);
+    if (stays.length > 1) top.append(this.compareLink(stays));
+    parts.push(top);
+    if (found.model) parts.push(this.uncompressed(found, asked, most));
+    if (stays.length) parts.push(this.list("stays", "Methods that stay, best first", stays, most, asked));
     else parts.push(element("p", "", "Nothing meets all of it. Below stands what each method breaks, fewest first."));
     if (falls.length) {
       const details = element("details", "zoo-section");
       (details as HTMLDetailsElement).open = this.fallsOpen || !stays.length;
       details.append(element("summary", "", `${falls.length} ${falls.length === 1 ? "falls" : "fall"}, and why`));
-      details.append(this.list("falls", "Methods that fall", falls, most));
+      details.append(this.list("falls", "Methods that fall", falls, most, asked));
       details.addEventListener("toggle", () => (this.fallsOpen = (details as HTMLDetailsElement).open));
       parts.push(details);
     }
     this.place.replaceChildren(...parts);
   }
 
-  private modelParts(found: Answer, asked: Question): HTMLElement[] {
+  /** The model as it is, in the form of a method's row: what the bars below are to be held against. */
+  private uncompressed(found: Answer, asked: Question, most: number): HTMLElement {
     const { model } = found;
     const per = model!.cache ? ` (${size(model!.cache / asked.tokens / asked.batch)} a token)` : "";
-    const line = element("p", "", `Uncompressed: ${digits(model!.parameters / 1e6, 4)} million parameters. `);
-    line.append(element("b", "", size(model!.total!)), ` in 16 bit: weights ${size(model!.weights!)}, cache ${
-      model!.cache ? size(model!.cache) : "none"}${per}, activations ${size(model!.activations!)}.`);
+    const row = element("div", "zoo-choice zoo-choice--whole");
+    const head = element("div", "zoo-choice__head");
+    head.append(element("strong", "", "Uncompressed"), element("span", "", "16 bit"), element("b", "", size(model!.total!)));
+    const parts = { weights: model!.weights!, cache: model!.cache!, activations: model!.activations! };
     const key = element("ul", "zoo-chosen__key");
     for (const part of ["weights", "cache", "activations"]) key.append(element("li", part, part));
-    return [line, key];
+    const says = element("div", "zoo-choice__why");
+    says.append(element("p", "", `${digits(model!.parameters / 1e6, 4)} million parameters: weights ${size(parts.weights)}, cache ${
+      parts.cache ? size(parts.cache) : "none"}${per}, activations ${size(parts.activations)}.${
+      asked.memory ? ` The line in the bars is what the device has, ${size(asked.memory)}.` : ""}`), key);
+    row.append(head, this.bar(parts, model!.total!, most, asked.memory), says);
+    return row;
+  }
+
+  private bar(takes: { weights: number; cache: number; activations: number }, total: number, most: number, limit: number | null): HTMLElement {
+    const bar = element("div", "zoo-choice__bar");
+    bar.setAttribute("role", "img");
+    bar.setAttribute("aria-label", `Weights ${size(takes.weights)}, cache ${size(takes.cache)}, activations ${size(takes.activations)}`);
+    bar.title = bar.getAttribute("aria-label")!;
+    const whole = Math.max(most, total);
+    for (const part of ["weights", "cache", "activations"] as const) {
+      const piece = element("i", part);
+      piece.style.width = `${(100 * takes[part]) / whole}%`;
+      bar.append(piece);
+    }
+    if (limit !== null && limit < whole) bar.style.setProperty("--limit", `${(100 * limit) / whole}%`);
+    return bar;
   }
 
   private compareLink(stays: Row[]): HTMLElement {
@@ -251,13 +275,13 @@ class Chooser {
     return line;
   }
 
-  private list(name: string, label: string, rows: Row[], most: number): HTMLElement {
+  private list(name: string, label: string, rows: Row[], most: number, asked: Question): HTMLElement {
     const box = element("div", "");
     const list = element("ol", "");
     list.id = `choose-${name}`;
     list.setAttribute("aria-label", label);
     const shown = this.whole.has(name) ? rows : rows.slice(0, FIRST);
-    list.append(...shown.map((row) => this.row(row, most)));
+    list.append(...shown.map((row) => this.row(row, most, asked)));
     box.append(list);
     if (shown.length < rows.length) {
       const more = element("button", "zoo-button zoo-button--quiet", `Show all ${rows.length}`) as HTMLButtonElement;
@@ -272,7 +296,7 @@ class Chooser {
     return box;
   }
 
-  private row(row: Row, most: number): HTMLElement {
+  private row(row: Row, most: number, asked: Question): HTMLElement {
     const entry = this.entries.get(row.id)!;
     const item = element("li", "zoo-choice");
     item.dataset.family = entry.family;
@@ -285,21 +309,10 @@ class Chooser {
     const place = this.facts.protocols.find((one) => one.id === this.control("by").value);
     if (row.measured !== undefined && place) {
       const [what] = place.label.split(",");
-      head.append(element("span", "", `${what} ${place.better === "lower" ? "× " : ""}${digits(row.measured, 4)}`));
+      head.append(element("span", "", `${what} ${place.better === "lower" ? "× " : ""}${alike(row.measured)}`));
     } else if (row.stays && place) head.append(element("span", "", "not measured so"));
     item.append(head);
-    if (row.takes && most > 0) {
-      const bar = element("div", "zoo-choice__bar");
-      bar.setAttribute("role", "img");
-      bar.setAttribute("aria-label", `Weights ${size(row.takes.weights)}, cache ${size(row.takes.cache)}, activations ${size(row.takes.activations)}`);
-      bar.title = bar.getAttribute("aria-label")!;
-      for (const part of ["weights", "cache", "activations"] as const) {
-        const piece = element("i", part);
-        piece.style.width = `${(100 * row.takes[part]) / Math.max(most, row.takes.total)}%`;
-        bar.append(piece);
-      }
-      item.append(bar);
-    }
+    if (row.takes && most > 0) item.append(this.bar(row.takes, row.takes.total, most, asked.memory));
     const why = element("ul", "zoo-choice__why");
     for (const reason of row.reasons) {
       const line = element("li", reason.holds === null ? "open" : reason.holds ? "yes" : "no", reason.text);
@@ -308,6 +321,11 @@ class Chooser {
     if (row.reasons.length) item.append(why);
     return item;
   }
+}
+
+/** Four digits, those at the end too: numbers that stand under one another are of one length. */
+function alike(value: number): string {
+  return value >= 0.01 && value < 1000 ? value.toPrecision(4) : digits(value, 4);
 }
 
 /** The shape of the address, `llama,hidden:4096,...`, or null where it is none. */
