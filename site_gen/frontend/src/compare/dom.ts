@@ -37,7 +37,18 @@ export function mark(place: number): HTMLElement {
 
 /** A table in a box of its own, which scrolls and can be reached with the keyboard. */
 export function boxed(label: string, table: HTMLTableElement, kind = ""): HTMLElement {
+  if (table.classList.contains("zoo-compare__table")) keepRoles(table);
   return el("div", { class: `zoo-scroll ${kind}`.trim(), tabindex: 0, role: "group", "aria-label": label }, table);
+}
+
+const ROLES = { thead: "rowgroup", tbody: "rowgroup", tr: "row", td: "cell", "thead th": "columnheader", "tbody th": "rowheader" };
+
+/** Narrow pages lay the rows of these tables out as grids, which takes their roles from the parts of a table. */
+function keepRoles(table: HTMLTableElement): void {
+  table.setAttribute("role", "table");
+  for (const [part, role] of Object.entries(ROLES)) {
+    for (const element of table.querySelectorAll(part)) element.setAttribute("role", role);
+  }
 }
 
 export function button(text: string, act: () => void, attributes: Record<string, string | null> = {}): HTMLButtonElement {
