@@ -35,8 +35,8 @@ def listing(text: str, equations: set[str], anchor: str = "L") -> Markup:
     lines = []
     for number, line in enumerate(coloured.split("\n"), 1):
         body = LABEL.sub(link, line)
-        lines.append(
-            f'<span class="zoo-line" id="{anchor}{number}"><a class="zoo-ln" href="#{anchor}{number}" '
-            f'aria-label="Line {number}" data-line="{number}"></a>{body}\n</span>'
-        )
+        # Nobody links to an empty line; and a link as low as a line has to have text beside it (WCAG 2.5.8).
+        start = (f'<a class="zoo-ln" href="#{anchor}{number}" aria-label="Line {number}" data-line="{number}"></a>'
+                 if body.strip() else f'<span class="zoo-ln" data-line="{number}"></span>')
+        lines.append(f'<span class="zoo-line" id="{anchor}{number}">{start}{body}\n</span>')
     return Markup("".join(lines))

@@ -67,6 +67,21 @@ def test_formulas_are_typeset_once_and_kept(tmp_path):
     assert second.typeset == 0 and 'class="katex"' in again
 
 
+def test_formulas_are_valid_html(tmp_path):
+    """What KaTeX gets wrong: letters of a sign as elements in it, three parts where two belong, a height below zero."""
+    formulas = Formulas(tmp_path / "cache.json")
+    marks = [formulas.mark(tex, True) for tex in (r"l \bmod R", r"w_{\max}", r"\left\langle x \right\rangle_{\text{group}}")]
+    rendered = formulas.render()
+    remainder, largest, low = (rendered.fill(mark) for mark in marks)
+    assert ">mod</mo>" in remainder and "<msub><mi>w</mi><mi>max</mi></msub>" in largest
+    assert "height:" in low and "height:-" not in low
+
+
+def test_only_lines_with_code_have_a_link():
+    text = str(highlight.listing("import os\n\nos.x()\n", set()))
+    assert re.findall(r'href="#(L\d)"', text) == ["L1", "L3"] and 'id="L2"' in text and text.count("data-line=") == 3
+
+
 def test_mark_of_a_formula_cannot_be_written_by_an_author(tmp_path):
     formulas = Formulas(tmp_path / "cache.json")
     prose = Prose(formulas)
