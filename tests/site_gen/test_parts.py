@@ -70,7 +70,8 @@ def test_formulas_are_typeset_once_and_kept(tmp_path):
 def test_formulas_are_valid_html(tmp_path):
     """What KaTeX gets wrong: letters of a sign as elements in it, three parts where two belong, a height below zero."""
     formulas = Formulas(tmp_path / "cache.json")
-    marks = [formulas.mark(tex, True) for tex in (r"l \bmod R", r"w_{\max}", r"\left\langle x \right\rangle_{\text{group}}")]
+    wrong = r"l \bmod R", r"w_{\max}", r"\left\langle x \right\rangle_{\text{group}}"
+    marks = [formulas.mark(tex, True) for tex in wrong]
     rendered = formulas.render()
     remainder, largest, low = (rendered.fill(mark) for mark in marks)
     assert ">mod</mo>" in remainder and "<msub><mi>w</mi><mi>max</mi></msub>" in largest
