@@ -1,9 +1,10 @@
 // Answers questions as the search box does, without a browser: node ask.mjs < {"file": search.json, "queries": [text],
-// "limit": n} prints a list of lists of document ids, best first. Tests and `python -m tests.relevance` use it.
+// "limit": n} prints a list of lists of document ids, best first; with "cpu": true instead the milliseconds of processor
+// time that each question took, whatever else the machine did. Tests and `python -m tests.relevance` use it.
 import { readFileSync } from "node:fs";
 import { build } from "esbuild";
 
-const { file, queries, limit } = JSON.parse(readFileSync(0, "utf8"));
+const { file, queries, limit, cpu } = JSON.parse(readFileSync(0, "utf8"));
 const bundle = await build({
   stdin: { contents: 'export * from "./src/ranking"; export * from "./src/index-file";', resolveDir: import.meta.dirname },
   absWorkingDir: import.meta.dirname,
@@ -13,5 +14,11 @@ const bundle = await build({
 });
 const { Searcher, unpacked } = await import(`data:text/javascript;base64,${Buffer.from(bundle.outputFiles[0].text).toString("base64")}`);
 const searcher = new Searcher(unpacked(file));
-const answers = queries.map((query) => searcher.search(query, limit).map((hit) => hit.document.id));
-console.log(JSON.stringify(answers));
+const ask = (query) => searcher.search(query, limit).map((hit) => hit.document.id);
+const time = (query) => {
+  const begun = process.cpuUsage();
+  ask(query);
+  const { user, system } = process.cpuUsage(begun);
+  return (user + system) / 1000;
+};
+console.log(JSON.stringify(queries.map(cpu ? time : ask)));

@@ -2,8 +2,8 @@
 
 Entries beyond the real ones are invented: each field has as many words as that of an entry by chance, drawn one by one
 from the words of that field in all entries, and names are made of syllables by chance. Such texts compress worse than
-sentences do, so the sizes are upper bounds. The queries are those of queries.yml, their first three letters, and the
-same with two letters swapped.
+sentences do, so the sizes are upper bounds. The queries are the questions, their first three letters, and the same with
+two letters swapped.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ async ({index, queries, limit}) => {
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one size: gzipped bytes of the index and of the scripts; milliseconds until it is read, and of each query."""
+    """Of one size: gzipped bytes of the index and of the scripts; milliseconds until it is read, and of each query, by
+    the clock and of processor time.
+    """
 
     entries: int
     documents: int
@@ -62,20 +64,24 @@ class Cost:
     scripts: int
     ready: float
     times: list[float]
+    cpu: list[float]
 
     @property
     def line(self) -> str:
-        cut = statistics.quantiles(self.times, n=20)
+        times = "".join(f" {statistics.median(one):>8.1f} {statistics.quantiles(one, n=20)[-1]:>6.1f} {max(one):>6.1f}"
+                        for one in (self.times, self.cpu))  # fmt: skip
         return (f"{self.entries:>7} {self.documents:>10} {self.index / 1000:>10.1f} {self.scripts / 1000:>9.1f}"
-                f" {(self.index + self.scripts) / 1000:>7.1f} {self.ready:>10.0f} {statistics.median(self.times):>8.1f}"
-                f" {cut[-1]:>6.1f} {max(self.times):>6.1f}")
+                f" {(self.index + self.scripts) / 1000:>7.1f} {self.ready:>10.0f}{times}")
 
 
-HEAD = "entries  documents  index, kB  scripts     all  ready, ms   median    95%    max (ms a query)"
+HEAD = ("entries  documents  index, kB  scripts     all  ready, ms  ms a query: median, 95%, max"
+        "  of processor time: the same")
 
 
 def costs(catalog: Catalog, sizes: tuple[int, ...] = SIZES) -> list[Cost]:
-    """Measured in headless Chromium, in the worker of the bundle. Raises RuntimeError where there is no Chromium."""
+    """Measured in headless Chromium, in the worker of the bundle; processor time in node. Raises RuntimeError where no
+    Chromium is found.
+    """
     from playwright.sync_api import sync_playwright
 
     chromium = find()
@@ -97,7 +103,8 @@ def costs(catalog: Catalog, sizes: tuple[int, ...] = SIZES) -> list[Cost]:
             page.set_default_timeout(0)
             for size in sizes:
                 more = [*documents, *invented(documents, size - len(catalog.algorithms))]
-                text = json.dumps({**file, "fields": data.columns(more)}, ensure_ascii=False, separators=(",", ":"))
+                grown = {**file, "fields": data.columns(more)}
+                text = json.dumps(grown, ensure_ascii=False, separators=(",", ":"))
                 (bundle / "search.json").write_text(text, encoding="utf-8")
                 page.goto(f"http://127.0.0.1:{running.server_port}/")
                 took = page.evaluate(_ASK, {"index": "assets/zoo/search.json", "queries": queries, "limit": 12})
@@ -105,6 +112,8 @@ def costs(catalog: Catalog, sizes: tuple[int, ...] = SIZES) -> list[Cost]:
                 found.append(Cost(
                     size, len(more), len(gzip.compress(text.encode(), 9)),
                     sum(len(gzip.compress(path.read_bytes(), 9)) for path in scripts), took["ready"], took["times"],
+                    json.loads(frontend_build.run_node("ask.mjs", input=json.dumps(
+                        {"file": grown, "queries": queries, "limit": 12, "cpu": True}))),
                 ))
             browser.close()
         running.shutdown()
