@@ -147,8 +147,8 @@ def test_plots_of_many_runs_are_read_and_leave_out_what_is_filtered(new_page):
     assert len(lines) >= 3 and re.search(r": [\d.,]+", lines[1])
     page.locator(".zoo-hero [data-pick=pruning]").click()
     plot.focus()
-    wanted = plot.evaluate("box => [...box.querySelectorAll('.zoo-plot--wide g.dot:not([hidden])')].map(e => e.dataset.families)")
-    shown = plot.locator(".zoo-plot--wide g.dot:not([hidden])").count()
+    shown_dots = plot.locator(".zoo-plot--wide g.dot:not([hidden])")
+    wanted, shown = shown_dots.evaluate_all("dots => dots.map(e => e.dataset.families)"), shown_dots.count()
     assert all("pruning" in (families or "pruning").split() for families in wanted)
     read = set()
     for _ in range(shown):

@@ -6,7 +6,7 @@ import { boxed, el, made, mark } from "./dom";
 
 type Here = { entry: Entry; place: number; section: Section };
 
-const ARROWS = { lower: " ↓", higher: " ↑", neither: "" };
+const ARROWS = { lower: "\u00a0↓", higher: "\u00a0↑", neither: "" };
 
 /** The section; `on` names the protocol to show, `choose` is called with another. */
 export function measured(entries: Entry[], on: string, choose: (id: string) => void): HTMLElement[] {
