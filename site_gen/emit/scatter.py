@@ -105,7 +105,8 @@ def _scatter(plot: Plot, title: str, frame: Frame) -> str:
     for dot, (across, down) in sorted(pairs, key=lambda pair: (pair[0].on_front, pair[0].row.role != "sweep")):
         spread = ""
         if dot.y.high > dot.y.low and down > top + 12:
-            spread = f'<path class="spread" d="M0 {y(dot.y.high) - down:.1f}V{y(dot.y.low) - down:.1f}"/>'
+            ends = (min(max(y(value), top), bottom) - down for value in (dot.y.high, dot.y.low))
+            spread = '<path class="spread" d="M0 {:.1f}V{:.1f}"/>'.format(*ends)
         parts.append(_mark(dot, across, down, plot, y.outside(dot.y.median), spread))
     if frame is WIDE:  # where there is less room, the list under the plot names them
         parts += _labels([(dot, place) for dot, place in pairs if dot.on_front], places)
