@@ -19,6 +19,10 @@ from catalog.loading import Catalog
 from catalog.shapes import ROLES
 
 SCHEMA = 1
+SMALL_LOSS = {"perplexity": 0.05, "accuracy": 0.01}  # of what the uncompressed model has; points of accuracy
+# Bytes a parameter to train all weights in mixed precision with Adam, without activations: weights and gradients at two
+# bytes, a copy of the weights and both moments at four (Rajbhandari et al. 2020, ZeRO, Section 3.1, arXiv:1910.02054).
+TRAINING_BYTES = 2 + 2 + 4 + 4 + 4
 NEAR = 0.15  # a run counts for a setting if the bits a weight that it stored are as near as this share of them
 LARGE = 1_000_000_000  # parameters from which a model counts as large, as in the vocabulary of `scale`
 CONFIG_LIMIT = 200_000  # characters of a pasted config.json
@@ -75,8 +79,9 @@ def data(catalog: Catalog) -> dict[str, Any]:
     entries.sort(key=lambda one: (one["name"].casefold(), one["id"]))
     found: dict[str, Any] = {
         "schema": SCHEMA, "texts": TEXTS, "roles": list(ROLES), "attention": list(ATTENTION), "nested": list(NESTED),
-        "large": LARGE, "limits": {"config": CONFIG_LIMIT, "tokens": MOST_TOKENS, "batch": MOST_BATCH,
-                                    "near": NEAR},
+        "large": LARGE, "training_bytes": TRAINING_BYTES,
+        "limits": {"config": CONFIG_LIMIT, "tokens": MOST_TOKENS, "batch": MOST_BATCH, "near": NEAR,
+                   "small_loss": SMALL_LOSS},
         "training": list(TRAINING),
         "values": {name: {value: _label(value) for value in vocabulary[name].values} if name in vocabulary else {}
                    for name in ("compresses", "data", "training", "needs_for_speed")},
@@ -219,6 +224,7 @@ def _measured(catalog: Catalog) -> tuple[list[dict[str, Any]], dict[str, list[Me
             "model": protocol.model, "metric": metric, "entries": 0,
             "label": f"{label}, as a ratio to the uncompressed model" if metric == "perplexity" else label,
             "better": "lower" if metric == "perplexity" else "higher",
+            "small_loss": 1 + SMALL_LOSS[metric] if metric == "perplexity" else dense[metric] - SMALL_LOSS[metric],
         })["entries"] += 1  # fmt: skip
         for run in measurement.runs:
             value = run.median.get(metric)
@@ -517,19 +523,18 @@ def answer(facts: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]
 
     Order: those measured under the protocol at a setting that meets everything, by their best value there; then the
     others, by how many things they need, by data, by training, by name. Those that fall: by how much they break.
+    Without a memory or size to reach, the best value says only who saves least: then first come those with a small
+    loss, each at the setting with such a loss that leaves the least, and least first.
     """
     model = layout(facts, asked["shape"]) if asked.get("shape") else None
     place = {one["id"]: one for one in facts["protocols"]}.get(asked.get("protocol") or "")
     data_order = list(facts["values"]["data"])
     rows = []
     for index, entry in enumerate(facts["entries"]):
-        row = _judged(facts, asked, model, entry, place)
+        row, measured = _judged(facts, asked, model, entry, place)
         broken = sum(1 for reason in row["reasons"] if reason["holds"] is False)
-        value = row.get("measured")
-        rank = 0.0 if value is None else (value if place["better"] == "lower" else -value)
-        order = ([0, 0 if value is not None else 1, rank, *((0, 0, 0) if value is not None else (
-                  entry["needs"], data_order.index(entry["data"]), facts["training"].index(entry["training"])))]
-                 if row["stays"] else [1, broken, 0.0, 0, 0, 0])  # fmt: skip
+        needs = (entry["needs"], data_order.index(entry["data"]), facts["training"].index(entry["training"]))
+        order = [1, broken, 0, 0, 0] if not row["stays"] else [0, *measured, 0] if measured else [0, 2, *needs]
         rows.append((order, index, row))
     rows.sort(key=lambda item: (item[0], item[1]))
     return {
@@ -537,6 +542,7 @@ def answer(facts: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]
         "stay": sum(1 for _, _, row in rows if row["stays"]),
         "model": None if model is None else {
             "parameters": model["parameters"], "block": model["block"], "kind": model["kind"],
+            "training": facts["training_bytes"] * model["parameters"],
             **(memory(facts, model, asked, None, None) or {}),
         },
     }  # fmt: skip
@@ -545,7 +551,8 @@ def answer(facts: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]
 def _judged(
     facts: Mapping[str, Any], asked: Mapping[str, Any], model: Mapping[str, Any] | None, entry: Mapping[str, Any],
     place: Mapping[str, Any] | None,
-) -> dict[str, Any]:  # fmt: skip
+) -> tuple[dict[str, Any], list[float]]:  # fmt: skip
+    """The row of an entry, and where it belongs among the measured ones: empty where it is not."""
     texts, says = facts["texts"], facts["says"]
     reasons: list[dict[str, Any]] = []
 
@@ -618,10 +625,22 @@ def _judged(
     def weight(one: tuple[Any, Any]) -> float:
         return one[1]["total"] if one[1] is not None else 0.0
 
+    def left(one: tuple[Any, Any]) -> float:
+        """What it leaves: bytes of this model, else bits a weight in the run; unknown counts as most."""
+        return one[1]["total"] if one[1] is not None else one[0].get("stored", {}).get(place["id"], math.inf)
+
     chosen = None
     measured = [one for one in fit if level(one) is not None]
-    if measured:
+    goal = most is not None or limit_size is not None
+    bound = (place["small_loss"] if place["better"] == "lower" else -place["small_loss"]) if place else 0
+    small = [] if goal else [one for one in measured if level(one) <= bound]
+    where: list[float] = []
+    if small:
+        chosen = min(small, key=lambda one: (left(one), level(one)))
+        where = [0, left(chosen), level(chosen)]
+    elif measured:
         chosen = min(measured, key=lambda one: (level(one), weight(one)))
+        where = [1, level(chosen), 0]
     elif fit:
         chosen = max(fit, key=weight)  # the first of the largest: the mildest
     smallest = min(tried, key=weight) if tried else None
@@ -654,7 +673,7 @@ def _judged(
     }  # fmt: skip
     if chosen is not None and level(chosen) is not None:
         row["measured"] = value_of(chosen)
-    return row
+    return row, where
 
 
 def _and(names: Any, word: str = "and") -> str:

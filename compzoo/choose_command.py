@@ -98,7 +98,8 @@ def _tell(facts: Any, asked: Any, found: Any, protocol: Any, show_all: bool) -> 
         plain = found["model"]
         _print(f"Uncompressed: {digits(plain['parameters'] / 1e6, 4)} million parameters; {amount(plain['total'])} in "
                f"16 bit: weights {amount(plain['weights'])}, cache {amount(plain['cache'])}, activations "
-               f"{amount(plain['activations'])}.")  # fmt: skip
+               f"{amount(plain['activations'])}. To train all weights takes {amount(plain['training'])} and "
+               "activations (mixed precision, Adam).")  # fmt: skip
     quality = "measured"
     if protocol is not None:
         quality = f"{protocol['label'].partition(',')[0]}{' ratio' if protocol['better'] == 'lower' else ''}"
@@ -111,9 +112,11 @@ def _tell(facts: Any, asked: Any, found: Any, protocol: Any, show_all: bool) -> 
     if found["stay"]:
         _print(table)
     falls = found["rows"][found["stay"]:]
+    goal = asked["memory"] is not None or asked["size"] is not None
+    best = "best value first" if goal else "what leaves least at a small loss first"
     _print(f"{found['stay']} of {len(found['rows'])} methods stay"
-           + (f", ordered by {protocol['name']} v{protocol['version']} on {protocol['model']}, then by fewest needs."
-              if protocol else ", ordered by fewest needs."))  # fmt: skip
+           + (f", ordered by {protocol['name']} v{protocol['version']} on {protocol['model']}, {best}, then by fewest"
+              " needs." if protocol else ", ordered by fewest needs."))  # fmt: skip
     for row in falls if show_all else falls[:FIRST]:
         reasons = [one["text"] for one in row["reasons"] if show_all or one["holds"] is False]
         _print(f"- {names[row['id']]}: {' '.join(reasons)}")

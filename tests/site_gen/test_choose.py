@@ -153,6 +153,28 @@ def test_the_order_is_measured_first_then_by_needs() -> None:
     assert entries[by_needs[0]["id"]]["needs"] == 0 and "measured" not in by_needs[0]
 
 
+def test_without_a_goal_who_saves_most_at_a_small_loss_comes_first() -> None:
+    place = FACTS["protocols"][0]
+    assert place["small_loss"] == 1.05
+    settings = {one["id"]: {s["label"]: s for s in one["settings"]} for one in FACTS["entries"]}
+    found = choosing.answer(FACTS, NOTHING | {"protocol": place["id"]})["rows"]
+    rows = [row for row in found if "measured" in row]
+    small = [row for row in rows if row["measured"] <= place["small_loss"]]
+    stored = [settings[row["id"]][row["setting"]]["stored"][place["id"]] for row in small]
+    assert len(small) > 10 and rows[: len(small)] == small and stored == sorted(stored) and stored[0] < 5
+    more = [row["measured"] for row in rows[len(small):]]
+    assert len(more) > 5 and more == sorted(more)
+    rtn = next(row for row in small if row["id"] == "rtn")
+    assert rtn["setting"] == "bits 4"  # 8 bits lose less, 3 bits too much
+    asked = NOTHING | {"protocol": place["id"], "shape": model("llama-2-7b")}
+    in_model = choosing.answer(FACTS, asked | {"tokens": 100_000})["rows"]
+    taken = [row["takes"]["total"] for row in in_model if row.get("measured", 2) <= place["small_loss"]]
+    assert len(taken) > 10 and taken == sorted(taken) and in_model[0]["id"] == "kivi"  # a long cache weighs most
+    with_goal = choosing.answer(FACTS, asked | {"size": 1e11})
+    values = [row["measured"] for row in with_goal["rows"] if "measured" in row]
+    assert values == sorted(values) and values[0] <= 1
+
+
 def test_a_run_that_stored_other_bits_does_not_count() -> None:
     """In the bench's narrow matrices the tables of SqueezeLLM weigh two bits a weight; in wide ones next to nothing."""
     place = FACTS["protocols"][0]["id"]
@@ -192,6 +214,8 @@ def test_memory_adds_up_by_hand() -> None:
     assert taken["cache"] == 2 * 32 * 4096 * 2 * 1000 * 2
     assert taken["activations"] == 2 * 2 * (1000 * (2 * 4096 + 2 * 11008) + 32000 + 32 * 1000 * 1000)
     assert taken["total"] == sum(taken[key] for key in ("weights", "cache", "activations"))
+    found = choosing.answer(FACTS, NOTHING | {"shape": model("llama-2-7b")})["model"]
+    assert found["training"] == 16 * (6_476_005_376 + 262_410_240)
     assert row["takes"]["total"] > taken["weights"]
 
 

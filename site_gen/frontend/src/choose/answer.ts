@@ -64,6 +64,7 @@ export interface Protocol {
   model: string;
   label: string;
   better: "lower" | "higher";
+  small_loss: number; // the value at which the loss still counts as small
   entries: number;
 }
 
@@ -73,7 +74,8 @@ export interface Facts {
   attention: string[];
   nested: string[];
   large: number;
-  limits: { config: number; tokens: number; batch: number; near: number };
+  training_bytes: number; // of each parameter, to train all weights in mixed precision with Adam, without activations
+  limits: { config: number; tokens: number; batch: number; near: number; small_loss: Record<string, number> };
   training: string[];
   values: Record<string, Record<string, string>>;
   says: Record<string, Record<string, string>>;
@@ -133,7 +135,7 @@ export interface Row {
 export interface Answer {
   rows: Row[];
   stay: number;
-  model: ({ parameters: number; block: number; kind: string } & Partial<Memory>) | null;
+  model: ({ parameters: number; training: number; block: number; kind: string } & Partial<Memory>) | null;
 }
 
 interface Layout {
@@ -403,14 +405,11 @@ export function answer(facts: Facts, asked: Question): Answer {
   const place = facts.protocols.find((one) => one.id === asked.protocol);
   const kinds = Object.keys(facts.values.data);
   const rows = facts.entries.map((entry, index) => {
-    const row = judged(facts, asked, model, entry, place);
+    const { row, where } = judged(facts, asked, model, entry, place);
     const broken = row.reasons.filter((reason) => reason.holds === false).length;
-    let order = [1, broken];
-    if (row.stays && row.measured !== undefined) order = [0, 0, place!.better === "lower" ? row.measured : -row.measured];
-    else if (row.stays) {
-      order = [0, 1, 0, entry.needs, kinds.indexOf(entry.data), facts.training.indexOf(entry.training)];
-    }
-    return { order: [...order, ...Array<number>(6 - order.length).fill(0), index], row };
+    const needs = [entry.needs, kinds.indexOf(entry.data), facts.training.indexOf(entry.training)];
+    const order = !row.stays ? [1, broken, 0, 0, 0] : where.length ? [0, ...where, 0] : [0, 2, ...needs];
+    return { order: [...order, index], row };
   });
   rows.sort((a, b) => {
     const at = a.order.findIndex((one, i) => one !== b.order[i]);
@@ -420,14 +419,18 @@ export function answer(facts: Facts, asked: Question): Answer {
     rows: rows.map(({ row }) => row),
     stay: rows.filter(({ row }) => row.stays).length,
     model: model && {
-      parameters: model.parameters, block: model.block, kind: model.kind, ...memory(facts, model, asked, null, null),
+      parameters: model.parameters, block: model.block, kind: model.kind,
+      training: facts.training_bytes * model.parameters, ...memory(facts, model, asked, null, null),
     },
   };
 }
 
 type Tried = { setting: Setting; takes: Memory | null };
 
-function judged(facts: Facts, asked: Question, model: Layout | null, entry: Entry, place: Protocol | undefined): Row {
+/** The row of an entry, and where it belongs among the measured ones: empty where it is not. */
+function judged(
+  facts: Facts, asked: Question, model: Layout | null, entry: Entry, place: Protocol | undefined,
+): { row: Row; where: number[] } {
   const { texts, says } = facts;
   const reasons: Reason[] = [];
   const reason = (of: string, holds: boolean | null, text: string): void => void reasons.push({ of, holds, text });
@@ -491,10 +494,24 @@ function judged(facts: Facts, asked: Question, model: Layout | null, entry: Entr
   const least = (several: Tried[], before: (a: Tried, b: Tried) => boolean): Tried | undefined =>
     several.reduce<Tried | undefined>((best, one) => (best === undefined || before(one, best) ? one : best), undefined);
 
+  // What it leaves: bytes of this model, else bits a weight in the run; unknown counts as most.
+  const left = ({ setting, takes }: Tried): number => takes?.total ?? setting.stored?.[place!.id] ?? Infinity;
+  const by = (first: (one: Tried) => number, then: (one: Tried) => number) => (a: Tried, b: Tried) =>
+    first(a) < first(b) || (first(a) === first(b) && then(a) < then(b));
+
   const measured = fit.filter((one) => value(one) !== undefined);
-  const chosen = measured.length
-    ? least(measured, (a, b) => level(a) < level(b) || (level(a) === level(b) && weight(a) < weight(b)))
-    : least(fit, (a, b) => weight(a) > weight(b)); // the first of the largest: the mildest
+  const goal = most !== null || limitSize !== null;
+  const bound = !place ? 0 : place.better === "lower" ? place.small_loss : -place.small_loss;
+  const small = goal ? [] : measured.filter((one) => level(one) <= bound);
+  let chosen: Tried | undefined;
+  let where: number[] = [];
+  if (small.length) {
+    chosen = least(small, by(left, level))!;
+    where = [0, left(chosen), level(chosen)];
+  } else if (measured.length) {
+    chosen = least(measured, by(level, weight))!;
+    where = [1, level(chosen), 0];
+  } else chosen = least(fit, (a, b) => weight(a) > weight(b)); // the first of the largest: the mildest
   const smallest = least(tried, (a, b) => weight(a) < weight(b));
   for (const [name, check] of checks) {
     const one = chosen ?? tried.find(check) ?? smallest;
@@ -530,7 +547,7 @@ function judged(facts: Facts, asked: Question, model: Layout | null, entry: Entr
     setting: seen?.setting.label ?? "", takes: seen?.takes ?? null,
   };
   if (chosen && value(chosen) !== undefined) row.measured = value(chosen);
-  return row;
+  return { row, where };
 }
 
 function and(names: string[], word = "and"): string {

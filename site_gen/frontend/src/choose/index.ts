@@ -245,7 +245,8 @@ class Chooser {
     for (const part of ["weights", "cache", "activations"]) key.append(element("li", part, part));
     const says = element("div", "zoo-choice__why");
     says.append(element("p", "", `${digits(model!.parameters / 1e6, 4)} million parameters: weights ${size(parts.weights)}, cache ${
-      parts.cache ? size(parts.cache) : "none"}${per}, activations ${size(parts.activations)}.${
+      parts.cache ? size(parts.cache) : "none"}${per}, activations ${size(parts.activations)}. To train all weights takes ${
+      size(model!.training)} and activations (mixed precision, Adam).${
       asked.memory ? ` The line in the bars is what the device has, ${size(asked.memory)}.` : ""}`), key);
     row.append(head, this.bar(parts, model!.total!, most, asked.memory), says);
     return row;
