@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from catalog import citing
-from site_gen.emit import links, scatter
+from site_gen.emit import links
 from site_gen.emit.numbers import number, signed
 from site_gen.emit.page import Page
 from site_gen.enrich.compare import why_not_drawn
@@ -204,13 +204,10 @@ class _Data:
 
     def _section(self, place: int, section: Section, item: Item) -> dict[str, Any]:
         a = self.a
-        drawn = [plot for plot in section.plots if any(other.entry.id == a.id for other in plot.items)]
-        plots = {}
-        for plot in section.plots:
-            if plot in drawn:
-                plots[_key(plot)] = self._plot(plot, item)
-            else:
-                plots[_key(plot)] = {"missing": why_not_drawn(plot)}
+        plots = {
+            _key(plot): self._plot(plot, item) if a.id in plot.of else {"missing": why_not_drawn(plot)}
+            for plot in section.plots
+        }
         metrics = _columns(section)
         rows = [row for row in item.rows if row.role != "baseline"]
         quality = next((plot.y for plot in section.plots), None)
@@ -254,9 +251,9 @@ class _Data:
 
     def _plot(self, plot: Plot, item: Item) -> dict[str, Any]:
         """Axes, and the entry's own dots by size. `joined`: a line through them means something."""
-        dots = sorted((dot for dot in plot.dots if dot.owner == self.a.id and dot.row.role in ("declared", "sweep")),
+        dots = sorted((dot for dot in plot.of[self.a.id] if dot.row.role in ("declared", "sweep")),
                       key=lambda dot: dot.x)
-        limit = scatter.limit(plot) if plot.y.ratio else None
+        limit = plot.limit if plot.y.ratio else None
         return {
             "x": _axis(plot.x), "y": _axis(plot.y), "limit": limit,
             "joined": len({dot.x for dot in dots}) == len(dots) > 1,

@@ -63,11 +63,13 @@ class _Row:
 def around(site: Site, key: str, label: Callable[[str], str], address: Callable[[str], str]) -> Ego:
     """The ego graph of a work; without a picture where no citation touches it."""
     ties = site.ties[key]
-    both = [other for other in ties.cited_by if other in set(ties.cites)]
+    cites = set(ties.cites)
+    both = [other for other in ties.cited_by if other in cites]
     citing = _most_cited(site, ties.cited_by)
     cited = _most_cited(site, [other for other in ties.cites if other not in both])
-    declared = [(i.target, i.relation, True) for i in site.literature.implied if i.source == key]
-    declared += [(i.source, i.relation, False) for i in site.literature.implied if i.target == key]
+    implied = site.literature.implied_of.get(key, [])
+    declared = [(i.target, i.relation, True) for i in implied if i.source == key]
+    declared += [(i.source, i.relation, False) for i in implied if i.target == key]
     if not citing and not cited:
         return Ego([], [], [], declared, 0, 0, False, Markup(""))
     axis = TimeAxis([_date(site, other) for other in [key, *citing, *cited]])

@@ -19,7 +19,6 @@ WIDTH, HEIGHT = 760, 440
 LEFT, RIGHT, TOP, BOTTOM = 66, 24, 34, 54
 WIDE = Frame("wide", WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, 110)
 NARROW = Frame("narrow", 320, 340, 34, 10, 46, 62, 50)
-LIMITS = (2, 3, 4, 5, 6, 8, 10)  # see `limit`
 LINE = 42  # height of a method's line in a strip; its name stands above
 GLYPH = 6.4  # width of a letter of a label, about
 TICKS = tuple(
@@ -27,6 +26,8 @@ TICKS = tuple(
 )  # fmt: skip
 BIT_TICKS = (0.25, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64)
 STEPS = (1, 2, 2.5, 5, 10)
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 # Ten marks of about the same weight, centred, as paths; families take them in the order of the taxonomy.
 SHAPES = {
@@ -65,25 +66,15 @@ def both(plot: Plot, title: str) -> Markup:
     return draw(plot, title) + draw(plot, title, NARROW)
 
 
-def limit(plot: Plot) -> float:
-    """The ratio past which dots are drawn at the edge, or the differences that matter would be too small to see.
-
-    The least of LIMITS that is twice what nine of ten runs stay below, or the last of them.
-    """
-    ratios = sorted(dot.y.median for dot in plot.dots)
-    usual = 2 * ratios[9 * (len(ratios) - 1) // 10]
-    return next((most for most in LIMITS if most >= usual), LIMITS[-1])
-
-
 def beyond(plot: Plot) -> int:
     """How many dots lie past the edge of the drawing."""
-    return sum(plot.y.ratio and dot.y.median > limit(plot) for dot in plot.dots)
+    return sum(plot.y.ratio and dot.y.median > plot.limit for dot in plot.dots)
 
 
 def _scatter(plot: Plot, title: str, frame: Frame) -> str:
     left, top, right, bottom = area = frame.area(frame.height)
     x = _Scale([dot.x for dot in plot.dots], plot.x, left + 14, right - 14)
-    y = _Scale([dot.y.median for dot in plot.dots], plot.y, bottom - 10, top + 12, limit(plot))
+    y = _Scale([dot.y.median for dot in plot.dots], plot.y, bottom - 10, top + 12, plot.limit)
     parts = [_opened(frame, frame.height, title, area)]
     for tick in y.ticks(26):
         parts.append(f'<path class="grid" d="M{left} {y(tick):.1f}H{right}"/>')
@@ -123,7 +114,7 @@ def _strip(plot: Plot, title: str, frame: Frame) -> str:
     left, top, right = frame.right, TOP // 3, frame.width - frame.right
     height = top + LINE * len(ordered) + frame.bottom
     bottom = height - frame.bottom
-    y = _Scale([dot.y.median for dot in plot.dots], plot.y, left + 14, right - 14, limit(plot))
+    y = _Scale([dot.y.median for dot in plot.dots], plot.y, left + 14, right - 14, plot.limit)
     parts = [_opened(frame, height, title, (left, top, right, bottom))]
     for tick in y.ticks(52):
         parts.append(f'<path class="grid" d="M{y(tick):.1f} {top}V{bottom}"/>')
@@ -179,17 +170,18 @@ def _mark(dot: Dot, left: float, top: float, plot: Plot, outside: bool, spread: 
 
 def _labels(named: list[tuple[Dot, tuple[float, float]]], places: Iterable[tuple[float, float]]) -> list[str]:
     """Names beside the dots of the front, where there is room; the list under the plot has them all."""
-    taken: list[tuple[float, float, float, float]] = []
-    marks = [(left - 6, top - 6, left + 6, top + 6) for left, top in places]
+    marks = _Boxes((left - 6, top - 6, left + 6, top + 6) for left, top in places)
+    best = _Boxes((left - 6, top - 6, left + 6, top + 6) for _, (left, top) in named)
+    texts = _Boxes(())
     parts = []
     for dot, (left, top) in named:
         wide = GLYPH * len(dot.name)
         spots = [(left + 9, top - 7, "start"), (left + 9, top + 16, "start"), (left - 9, top + 16, "end"),
                  (left - 9, top - 7, "end"), (left + 10, top + 4, "start"), (left - 10, top + 4, "end")]  # fmt: skip
-        for own in (marks, [(a - 6, b - 6, a + 6, b + 6) for _, (a, b) in named]):
-            spot = next((spot for spot in spots if _free(_box(spot, wide), taken + own)), None)
+        for own in (marks, best):
+            spot = next((spot for spot in spots if _free(_box(spot, wide), texts, own)), None)
             if spot is not None:
-                taken.append(_box(spot, wide))
+                texts.add(_box(spot, wide))
                 families = f' data-families="{" ".join(dot.families)}"' if dot.families else ""
                 parts.append(f'<text class="name"{families} x="{spot[0]:.1f}" y="{spot[1]:.1f}" '
                              f'text-anchor="{spot[2]}">{escape(dot.name)}</text>')
@@ -197,16 +189,39 @@ def _labels(named: list[tuple[Dot, tuple[float, float]]], places: Iterable[tuple
     return parts
 
 
-def _box(spot: tuple[float, float, str], wide: float) -> tuple[float, float, float, float]:
+def _box(spot: tuple[float, float, str], wide: float) -> Box:
     left = spot[0] if spot[2] == "start" else spot[0] - wide
     return left, spot[1] - 10, left + wide, spot[1] + 3
 
 
-def _free(box: tuple[float, float, float, float], others: list[tuple[float, float, float, float]]) -> bool:
+def _free(box: Box, *others: _Boxes) -> bool:
     inside = box[0] >= LEFT and box[2] <= WIDTH - 4 and box[1] >= TOP - 8 and box[3] <= HEIGHT - BOTTOM
-    return inside and not any(
-        box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in others
-    )
+    return inside and not any(there.meets(box) for there in others)
+
+
+class _Boxes:
+    """Boxes by the squares of the drawing that they reach into, so that thousands can be asked for a place."""
+
+    SIDE = 24.0
+
+    def __init__(self, boxes: Iterable[Box]):
+        self._squares: dict[tuple[int, int], set[Box]] = {}
+        for box in boxes:
+            self.add(box)
+
+    def add(self, box: Box) -> None:
+        for square in self._reached(box):
+            self._squares.setdefault(square, set()).add(box)
+
+    def meets(self, box: Box) -> bool:
+        return any(
+            box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+            for square in self._reached(box) for other in self._squares.get(square, ())
+        )
+
+    def _reached(self, box: Box) -> Iterable[tuple[int, int]]:
+        left, top, right, bottom = (int(edge // self.SIDE) for edge in box)
+        return ((across, down) for across in range(left, right + 1) for down in range(top, bottom + 1))
 
 
 class _Scale:

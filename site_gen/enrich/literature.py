@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from site_gen.enrich import communities, mainpath, similar
@@ -43,6 +44,15 @@ class Literature:
     roots: mainpath.Roots
     implied: list[Implied]
     reading: dict[str, str]
+
+    @cached_property
+    def implied_of(self) -> dict[str, list[Implied]]:
+        """The implied edges from and to a work, by its key."""
+        found: dict[str, list[Implied]] = {}
+        for edge in self.implied:
+            for key in {edge.source, edge.target}:
+                found.setdefault(key, []).append(edge)
+        return found
 
     def on_main_path(self, key: str) -> bool:
         return key in self.main.works

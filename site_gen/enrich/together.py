@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from site_gen.enrich import explained
@@ -31,6 +32,8 @@ WORK_LABELS = {
     "products": "share of the products of the feed-forward parts", "calls": "calls of the large model per token",
     "neurons": "share of the neurons that a token uses",
 }
+
+LIMITS = (2, 3, 4, 5, 6, 8, 10)  # see Plot.limit
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Plot:
     def families(self) -> list[str]:
         return list(dict.fromkeys(item.entry.algorithm.home for item in self.items))
 
-    @property
+    @cached_property
     def metrics(self) -> list[Metric]:
         """The columns of the table beside the ratio and the share of the work."""
         return _columns(self.items, (self.y.key, self.x.key, "kl", "bytes_on_disk", "seconds"))
@@ -124,6 +127,24 @@ class Plot:
         names = "; ".join(dot.name for dot in self.front)
         front = f" The front: {names}." if names else ""
         return f"{runs} against {self.x.label}.{front} The table has the numbers."
+
+    @cached_property
+    def limit(self) -> float:
+        """The ratio past which dots are drawn at the edge, or the differences that matter would be too small to see.
+
+        The least of LIMITS that is twice what nine of ten runs stay below, or the last of them.
+        """
+        ratios = sorted(dot.y.median for dot in self.dots)
+        usual = 2 * ratios[9 * (len(ratios) - 1) // 10]
+        return next((most for most in LIMITS if most >= usual), LIMITS[-1])
+
+    @cached_property
+    def of(self) -> dict[str, list[Dot]]:
+        """The dots by the entry whose measurement they are from; every entry of the plot stands there."""
+        found: dict[str, list[Dot]] = {item.entry.id: [] for item in self.items}
+        for dot in self.dots:
+            found.setdefault(dot.owner, []).append(dot)
+        return found
 
     @property
     def front(self) -> list[Dot]:
@@ -299,6 +320,7 @@ def _plot(x: Axis, items: list[Item], size: Callable[[Row], float | None]) -> Pl
     y = next((axis for item in items if (axis := quality(item)) is not None), None)
     if y is None:
         return Plot(x, Axis("", "", False), False, [], [])
+    entries = {item.entry.id: item.entry for item in items}
     found: dict[tuple[str, str], Dot] = {}
     for item, row in _runs(items):
         position, spread = size(row), level(item, row, y)
@@ -315,7 +337,7 @@ def _plot(x: Axis, items: list[Item], size: Callable[[Row], float | None]) -> Pl
             seen = found[key].families
             found[key] = replace(found[key], families=seen if owner in seen else (*seen, owner))
             continue
-        ran = next((other.entry for other in items if other.entry.id == row.algorithm), None)
+        ran = entries.get(row.algorithm)
         family = ran.algorithm.home if ran else owner if row.algorithm == item.entry.id else None
         families = (family, owner) if family and family != owner else (owner,)
         found[key] = Dot(position, spread, row, item.entry.id, _name(item, row, ran), family, families,

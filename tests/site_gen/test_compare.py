@@ -169,7 +169,7 @@ def test_nothing_of_a_hostile_entry_comes_alive(loaded):
 def test_formulas_stand_in_the_json_as_they_do_on_pages(loaded, built):
     out, _ = built
     assert "<!--formula" not in json.dumps(loaded)
-    rendered = Rendered("word", ['<span class="a">\\"x\n</span>'])
+    rendered = Rendered("word", {"0": '<span class="a">\\"x\n</span>'})
     text = json.dumps({"html": 'so <!--formula word 0--> it "is"'})
     assert json.loads(rendered.fill_json(text))["html"] == 'so <span class="a">\\"x\n</span> it "is"'
 

@@ -241,7 +241,7 @@ def test_runs_far_off_are_drawn_at_the_edge_and_counted():
     runs = [run("sweep", 20.0 + i, 3.0 + i / 10, {"k": i}, varied="k") for i in range(1, 12)]
     (plot,) = sections([entry("aa", [DENSE, run("declared", 20000.0, 3.0), *runs])])[0].plots
     svg = str(scatter.draw(plot, "x"))
-    assert scatter.beyond(plot) == 1 == svg.count('class="beyond"') and scatter.limit(plot) == 3
+    assert scatter.beyond(plot) == 1 == svg.count('class="beyond"') and plot.limit == 3
     assert all(float(y) > 0 for y in re.findall(r"translate\([\d.]+ ([-\d.]+)\)", svg))
 
 
