@@ -159,6 +159,34 @@ def test_plots_of_many_runs_are_read_and_leave_out_what_is_filtered(new_page):
     assert plot.locator(".read").evaluate("e => e.getAttribute('transform')") in read
 
 
+def test_what_is_hidden_gives_the_axes_to_the_others(new_page):
+    page = new_page("compare/?a=distilbert&a=tinybert")
+    button = page.locator(".zoo-plot-legend button[data-series=distilbert]").first
+    svg = page.locator("#zoo-compare-measured svg.zoo-curves").first
+    names = svg.locator("text").all_text_contents()
+    assert svg.locator("g.dot[data-nth='0']").count() and not any("in all" in name for name in names)
+    button.click()
+    assert svg.locator("g.dot[data-nth='0']").count() == 0 < svg.locator("g.dot[data-nth='1']").count()
+    alone = svg.locator("text").all_text_contents()
+    assert "TinyBERT" in alone and any("in all" in name for name in alone)  # one size: a column for each series
+    assert where(page).endswith("hide=distilbert")
+    button.click()
+    assert svg.locator("text").all_text_contents() == names
+
+
+def test_marks_of_one_size_stand_apart_in_columns_of_their_own(new_page):
+    page = new_page("compare/?a=tinybert&a=minilm")
+    svg = page.locator("#zoo-compare-measured svg.zoo-curves").first
+    svg.wait_for()
+    places = [svg.locator(f"g.dot[data-nth='{nth}']").evaluate_all(
+        "dots => dots.map(e => e.getAttribute('transform').match(/[-\\d.]+/g).map(Number))") for nth in (0, 1)]
+    assert len(places[0]) and len(places[1]) > 1
+    assert max(x for x, _ in places[0]) < min(x for x, _ in places[1])
+    for mine in places:
+        for i, (x, y) in enumerate(mine):
+            assert all(max(abs(x - a), abs(y - b)) >= 12 for a, b in mine[:i])
+
+
 def test_bars_of_the_trends_are_read(new_page):
     page = new_page("trends/")
     part = page.locator("svg.zoo-bars .part").first
