@@ -34,6 +34,7 @@ class GlossaryTerm(Strict):
     definition: Text | None = Field(None, description="A sentence or two in our own words; Markdown with $math$.")
     same_as: Text | None = Field(None, description="Instead: kind and id of what has the definition on its page.")
     see: list[Text] = Field(default_factory=list, description="Kinds and ids of what to read next.")
+    sources: list[Text] = Field(default_factory=list, description="Works that it was held against, as paper KEY.")
 
     @model_validator(mode="after")
     def _one_definition(self) -> GlossaryTerm:
@@ -44,6 +45,8 @@ class GlossaryTerm(Strict):
             raise fault("the key is missing", "`name`: as the field writes it", key="name")
         if self.same_as is not None and self.see:
             raise fault("the other page leads on by itself", "`see` only with a `definition`", key="see")
+        if self.same_as is not None and self.sources:
+            raise fault("the other page has sources of its own", "`sources` only with a `definition`", key="sources")
         if (self.same_as or "").startswith("vocabulary ") and self.name is None:
             raise fault("the key is missing", "`name`: a value of the vocabulary is no name", key="name")
         return self
@@ -96,7 +99,7 @@ def definition_of(catalog: Catalog, reference: str) -> str:
 
 
 def glossary_leads_somewhere(catalog: Catalog) -> Iterator[Problem]:
-    """`same_as` and `see` name things of the catalog: the first what defines a term, the second others than itself."""
+    """`same_as`, `see` and `sources` name things of the catalog: what defines a term, others than itself, works."""
     known = things(catalog)
     by_id = {reference.partition(" ")[2]: reference for reference in reversed(known)}
     readable = {reference.partition(" ")[0] for reference in known}
@@ -111,6 +114,8 @@ def glossary_leads_somewhere(catalog: Catalog) -> Iterator[Problem]:
         elif path == ("same_as",) and kind not in DEFINING:
             yield _problem(catalog, (identifier, *path), f"a {kind} defines no term", reference,
                            "one of " + ", ".join(DEFINING))
+        elif path[0] == "sources" and kind != "paper":
+            yield _problem(catalog, (identifier, *path), f"{kind} is no work", reference, "paper and a citation key")
         elif reference == f"glossary {identifier}":
             yield _problem(catalog, (identifier, *path), "leads to itself", reference, "another term")
     for identifier, term in catalog.glossary.items():
@@ -159,6 +164,8 @@ def _references(catalog: Catalog) -> Iterator[tuple[str, tuple[str | int, ...], 
             yield identifier, ("same_as",), term.same_as
         for i, reference in enumerate(term.see):
             yield identifier, ("see", i), reference
+        for i, reference in enumerate(term.sources):
+            yield identifier, ("sources", i), reference
 
 
 def _problem(

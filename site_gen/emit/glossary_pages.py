@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from catalog import glossary
+from catalog.search import short
 from site_gen.emit import data
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class View:
     definition: str
     same_as: Target | None
     see: list[Target]
+    sources: list[Target]
 
     @property
     def letter(self) -> str:
@@ -63,7 +65,8 @@ def files(site: Site) -> dict[str, str]:
 
     terms: list[dict[str, Any]] = [
         {"id": view.id, "name": view.name, "aliases": view.aliases, "definition": view.definition,
-         **({"same_as": target(view.same_as)} if view.same_as else {}), "see": [target(one) for one in view.see]}
+         **({"same_as": target(view.same_as)} if view.same_as else {}), "see": [target(one) for one in view.see],
+         "sources": [target(one) for one in view.sources]}
         for view in views(site)
     ]
     return {"glossary.json": json.dumps({"schema": SCHEMA, "terms": terms}, ensure_ascii=False, indent=1) + "\n"}
@@ -81,9 +84,14 @@ def views(site: Site) -> list[View]:
             name = f"{names['family ' + key.partition('/')[0]]}: {name}"
         return Target(reference, name, data.address(kind, key))
 
+    def work(reference: str) -> Target:
+        key = reference.partition(" ")[2]
+        return Target(reference, short(catalog.bibliography[key]), data.address("paper", key))
+
     found = []
     for key, term in catalog.glossary.items():
         definition = term.definition or glossary.definition_of(catalog, term.same_as or "")
         found.append(View(key, glossary.name_of(catalog, key), term.aliases, definition,
-                          target(term.same_as) if term.same_as else None, [target(one) for one in term.see]))
+                          target(term.same_as) if term.same_as else None, [target(one) for one in term.see],
+                          [work(reference) for reference in term.sources]))
     return sorted(found, key=lambda view: (view.name.casefold(), view.id))

@@ -17,6 +17,7 @@ grid:
   aliases: [lattice]
   definition: The values that a number can take, $2^b$ of them.
   see: [algorithm alpha, group pruning/magnitude, vocabulary data/none, paper third2022three, glossary shrinking]
+  sources: [paper third2022three]
 shrinking:
   name: Shrinking
   definition: Making things small.
@@ -56,6 +57,12 @@ CASES = {
     "twice": ("algorithm alpha, ", "algorithm alpha, algorithm alpha, ", "grid.see[1]", "stands twice", "each once",
                           None),
     "leads to itself": ("glossary shrinking", "glossary grid", "grid.see[4]", "leads to itself", "another term", None),
+    "no such source": ("sources: [paper third2022three]", "sources: [paper fourth2022four]", "grid.sources[0]",
+                       "leads nowhere", "kind and id", None),
+    "a source that is no work": ("sources: [paper third2022three]", "sources: [algorithm alpha]", "grid.sources[0]",
+                                 "algorithm is no work", "citation key", None),
+    "sources of another page": ("  aliases: [coarse numbers]", "  sources: [paper third2022three]",
+                                "fewer-bits.sources", "has sources of its own", "`sources` only", None),
     "same as nothing": ("family quantization", "family quantisation", "fewer-bits.same_as", "leads nowhere",
                         "kind and id", "family quantization"),
     "same as a paper": ("family quantization", "paper third2022three", "fewer-bits.same_as", "a paper defines no term",
@@ -121,9 +128,11 @@ def test_terms_are_searched_once(with_glossary):
     assert found["glossary", "grid"] == {
         "id": "grid", "kind": "glossary", "name": "Grid", "aliases": "lattice",
         "summary": "The values that a number can take, , of them.",
+        "leads": "algorithm alpha; group pruning/magnitude; vocabulary data/none; paper third2022three",
     }
     assert ("glossary", "shrinking") in found and ("glossary", "fewer-bits") not in found
-    assert [(hit.kind, hit.id) for hit in everything(catalog).search("lattice")] == [("glossary", "grid")]
+    hits = [f"{hit.kind} {hit.id}" for hit in everything(catalog).search("lattice")]
+    assert hits[:2] == ["glossary grid", "algorithm alpha"] and "glossary shrinking" not in hits
 
 
 # --- the real glossary ------------------------------------------------------------------------------------------------

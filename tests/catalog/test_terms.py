@@ -245,8 +245,8 @@ def test_every_key_term_finds_the_page_that_shows_it(real):
 
     An entry or a family is among the first ten, or, where more pages show the term, among as many as show it. A work,
     which comes after methods that answer alike, is listed, and beyond the first ten nothing comes before it that does
-    not hold the whole term or what means the same; LATER names the exception. (A work with an entry shows the terms of
-    the entry, and is found by the entry.)
+    not hold the whole term or what means the same, or that the definition of the term leads to; LATER names the
+    exceptions. (A work with an entry shows the terms of the entry, and is found by the entry.)
     """
     catalog, found = real
     searcher = index.everything(catalog)
@@ -278,8 +278,13 @@ def plain(term: str) -> str:
 
 
 def whole(searcher: ranking.Index, query: str) -> set[tuple[str, str]]:
-    """The documents that have every word of a query, or what means the same."""
-    units, _ = searcher._units([part for word in ranking.words(query) for part in searcher._apart(word)])
+    """The documents that have every word of a query, or what means the same, or that its definition leads to."""
+    tokens = [part for word in ranking.words(query) for part in searcher._apart(word)]
+    units, _ = searcher._units(tokens, [searcher._meant(token) for token in tokens])
     names = [(kind, identifier) for identifier, kind, _ in searcher._docs]
     exact = [[searcher._weights[term] for term, fit in unit.items() if fit == 1] for unit in units]
-    return set.intersection(*({names[number] for holders in of_unit for number in holders} for of_unit in exact))
+    called = {number for number, of in enumerate(searcher._called) if "".join(ranking.words(query)) in of}
+    led = {names[target] for number in called for target in searcher._leads.get(number, ())}
+    return led.union(
+        set.intersection(*({names[number] for holders in of_unit for number in holders} for of_unit in exact))
+    )
