@@ -100,7 +100,7 @@ function picture(series: Placed[], options: CurveOptions, width: number): string
   const sizes = dots.map((dot) => dot.x);
   const [least, greatest] = [Math.min(...sizes), Math.max(...sizes)];
   const alike = greatest - least <= CLOSE * Math.abs(greatest); // then each series has a column of its own
-  const [yTitle, xTitle] = [folded(options.y.title, room), folded(alike ? `${options.x.title}: ${label(greatest)} in all` : options.x.title, room)];
+  const [yTitle, xTitle] = [folded(options.y.title, room), folded(alike ? `${options.x.title.replace(", logarithmic", "")}: ${Number(greatest.toPrecision(6)).toLocaleString("en")} in all` : options.x.title, room)];
   const left = narrow ? 38 : 66;
   const right = width - (narrow ? 10 : 24);
   const top = 19 + LINE * yTitle.length;

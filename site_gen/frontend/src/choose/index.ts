@@ -230,6 +230,7 @@ class Chooser {
       details.addEventListener("toggle", () => (this.fallsOpen = (details as HTMLDetailsElement).open));
       parts.push(details);
     }
+    this.place.classList.toggle("zoo-chosen--plain", stays.every((row) => !row.reasons.length));
     this.place.replaceChildren(...parts);
   }
 
