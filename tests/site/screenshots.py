@@ -31,6 +31,8 @@ def take(folder: Path) -> None:
             page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             page.goto(f"http://127.0.0.1:{running.server_port}/{path}")
             page.wait_for_load_state("networkidle")
+            page.reload()  # a first view may keep the reader's own fonts rather than wait for ours
+            page.wait_for_load_state("networkidle")
             page.screenshot(path=folder / name)
         browser.close()
     running.shutdown()
