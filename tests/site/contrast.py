@@ -11,8 +11,8 @@ import base64
 MOST = 0.05  # the share of a text's pixels that may be on worse ground: a thin line that crosses it
 ROUNDS = 40  # of scrolling boxes until all texts have been in sight
 
-# Remembers the elements of `wanted` (selectors). Nothing moves or stays in place while boxes scroll, and these are as high
-# as what is in them.
+# Remembers the elements of `wanted` (selectors). Nothing moves or stays in place while boxes scroll, and these are as
+# high as what is in them.
 START = """(wanted) => {
   const style = document.createElement('style');
   style.textContent = '*, *::before, *::after { transition: none !important; } '
@@ -23,7 +23,8 @@ START = """(wanted) => {
   document.head.append(style);
   const all = [...document.body.querySelectorAll('*')];
   const stays = all.filter((at) => getComputedStyle(at).position === 'sticky');
-  const high = all.filter((at) => at.scrollHeight > at.clientHeight && /auto|scroll/.test(getComputedStyle(at).overflowY));
+  const high = all.filter((at) => at.scrollHeight > at.clientHeight
+    && /auto|scroll/.test(getComputedStyle(at).overflowY));
   for (const at of stays) at.style.setProperty('position', 'static', 'important');
   for (const at of high) at.style.cssText += '; height: auto !important; max-height: none !important';
   window.zooContrast = wanted.map((selector) => document.querySelector(selector));

@@ -102,3 +102,15 @@ def test_first_visit_has_the_colours_of_the_system(new_page, scheme, wanted):
     assert page.evaluate("document.body.dataset.mdColorScheme") == wanted
     page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
     page.wait_for_function(f"document.body.dataset.mdColorScheme !== '{wanted}'")
+
+
+@pytest.mark.parametrize("path", ["algorithms/gptq/", "compare/?a=gptq&a=awq&a=quip", "frameworks/", "graph/"])
+def test_paper_is_light_and_holds_all_columns(new_page, path):
+    page = new_page(path, width=703, scheme="dark")  # A4 less its margins
+    page.wait_for_load_state("networkidle")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.querySelector('h1')).color") == "rgb(28, 31, 38)"
+    wide = "all => all.filter((one) => one.getBoundingClientRect().right > 704).map((one) => one.outerHTML)"
+    assert page.locator("main :is(td, th, pre, svg)").evaluate_all(wide) == []
+    shut = "all => all.filter((one) => one.clientHeight < 1.5 * one.firstElementChild.clientHeight).length"
+    assert page.locator("main details:not([open])").evaluate_all(shut) == 0  # nobody can open them
