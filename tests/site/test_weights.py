@@ -63,7 +63,10 @@ def test_no_page_has_what_is_cut_out_of_the_theme(site_folder):
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-@pytest.mark.parametrize("path", ["", "algorithms/", "algorithms/gptq/", "measured/", "bibliography/"])
+@pytest.mark.parametrize("path", [
+    "", "algorithms/", "algorithms/gptq/", "measured/", "bibliography/", "graph/", "choose/",
+    "compare/", "compare/?a=gptq&a=awq",
+])  # fmt: skip
 def test_nothing_moves_while_a_page_loads(browser, address, path, width):
     """Also where fonts come late, after the first paint."""
     context = browser.new_context(viewport={"width": width, "height": 900})

@@ -10,6 +10,7 @@ const PLAIN = ["model", "tokens", "batch", "memory", "size", "data", "training",
 /** Serves the form #zoo-choose, which is hidden until choose.json is there. */
 export async function startChoosing(form: HTMLFormElement): Promise<void> {
   const without = document.getElementById("choose-without")!;
+  const place = document.getElementById("zoo-chosen")!;
   let facts: Facts;
   try {
     const response = await fetch(form.dataset.choose!);
@@ -17,9 +18,10 @@ export async function startChoosing(form: HTMLFormElement): Promise<void> {
     facts = (await response.json()) as Facts;
   } catch (error) {
     without.textContent = `The facts to answer from could not be loaded (${(error as Error).message}). The tables below have them.`;
+    place.remove();
     return;
   }
-  new Chooser(form, document.getElementById("zoo-chosen")!, facts).start();
+  new Chooser(form, place, facts).start();
   without.remove();
 }
 

@@ -51,7 +51,6 @@ export function startCompare(base: string, root: HTMLElement): void {
   async function show(over: string[] = []): Promise<void> {
     const mine = (turn += 1);
     const ids = state.entries;
-    start.hidden = lead.hidden = ids.length > 0;
     troubles.replaceChildren();
     if (ids.length) say("Loading …");
     const results = await Promise.allSettled(ids.map((id) => loader.load(id)));
@@ -64,6 +63,10 @@ export function startCompare(base: string, root: HTMLElement): void {
     if (over.length) troubles.append(el("p", { class: "zoo-note zoo-note--warn" }, `At most ${most} entries stand side by side; left out: ${over.join(", ")}.`));
     chooser.show(ids, entries);
     render([...entries.values()]);
+    // All at once, so that nothing moves twice.
+    start.hidden = lead.hidden = ids.length > 0;
+    root.hidden = false;
+    delete document.documentElement.dataset.zooWaits; // what an address with a choice does not show
   }
 
   /** Says in words what could not be loaded, and what may have been meant. */
@@ -144,10 +147,8 @@ export function startCompare(base: string, root: HTMLElement): void {
   if (header) new ResizeObserver(() => output.style.setProperty("--zoo-header", `${header.offsetHeight}px`)).observe(header);
   root.append(chooser.element, status, troubles);
   root.after(output);
-  root.hidden = false;
   addEventListener("popstate", follow);
   follow();
-  delete document.documentElement.dataset.zooWaits; // what an address with a choice does not show
 }
 
 const PARTS = [["facts", "Facts"], ["ties", "Ties"], ["measured", "Measured"], ["combined", "Combined"], ["reported", "Reported"], ["code", "Code"], ["cite", "Cite"]];
