@@ -221,7 +221,8 @@ class _Data:
             "columns": ([{"key": "ratio", "name": f"{quality.short} ratio", "better": quality.better}]
                         if quality and quality.ratio else [])
             + [{"key": metric.key, "name": metric.label + (
-                f" ({metric.unit})" if metric.unit and "byte" not in metric.key else ""), "better": metric.better}
+                f" ({metric.unit})" if metric.unit and "byte" not in metric.key
+                and metric.unit not in metric.label.split() else ""), "better": metric.better}
                for metric in metrics],
             "dense": self._cells(dense, item, metrics, quality) if dense else None,
             "rows": [{"name": self._run(row), "declared": row.role == "declared",
@@ -382,8 +383,8 @@ def _columns(section: Section) -> list[Metric]:
 
 def _spread(spread: Spread, text: Any) -> list[str]:
     """The median in words, and the range where the seeds differ."""
-    median = text(spread.median)
-    return [median] if spread.low == spread.high else [median, f"{text(spread.low)} to {text(spread.high)}"]
+    median, low, high = text(spread.median), text(spread.low), text(spread.high)
+    return [median] if low == high else [median, f"{low} to {high}"]
 
 
 def listed(items: list[str]) -> str:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 
 def number(value: float) -> str:
-    """Four digits for what is small, groups of three for what is large: 1.086, 8.375, 14,336."""
+    """Four digits for what is small, groups of three for what is large: 1.086, 8.375, 14,336; two of 0.000061."""
     if value == 0:
         return "0"
-    return f"{value:,.0f}" if abs(value) >= 10000 else f"{value:.4g}" if abs(value) >= 0.001 else f"{value:.1e}"
+    if abs(value) < 0.001:
+        return tiny(value)
+    return f"{value:,.0f}" if abs(value) >= 10000 else f"{value:.4g}"
+
+
+def tiny(value: float) -> str:
+    """Two digits after all zeros; a power of ten only where nobody would count these."""
+    return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}" if abs(value) >= 1e-6 else f"{value:.1e}"
 
 
 def signed(value: float, digits: int = 2) -> str:

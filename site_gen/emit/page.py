@@ -127,7 +127,7 @@ class Page:
         if value == 0:
             return "0"
         if abs(value) < 0.001:
-            return f"{value:.1e}"
+            return numbers.tiny(value)
         return f"{value:.3f}" if abs(value) < 10 else f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}"
 
     def run_name(self, row: Row, entry: Entry) -> Markup:

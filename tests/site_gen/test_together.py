@@ -275,7 +275,8 @@ def test_every_family_has_a_shape_of_its_own():
 
 
 @pytest.mark.parametrize(("value", "wanted"), [
-    (0, "0"), (1.0859, "1.086"), (16.0, "16"), (14336, "14,336"), (0.00004, "4.0e-05"), (0.1494, "0.1494"),
+    (0, "0"), (1.0859, "1.086"), (16.0, "16"), (14336, "14,336"), (0.00004, "0.000040"), (-0.00061, "-0.00061"),
+    (1e-9, "1.0e-09"), (0.1494, "0.1494"),
 ])  # fmt: skip
 def test_numbers_for_people(value, wanted):
     assert number(value) == wanted
