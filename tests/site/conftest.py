@@ -26,13 +26,15 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="session")
-def site_folder() -> Path:
-    """The site of the real catalog, in the folder where `make site` puts it. Processes wait for each other."""
+def site_folder(testrun_uid: str) -> Path:
+    """The site of the real catalog. One of the processes of a run builds it, the others wait."""
     (ROOT / "build").mkdir(exist_ok=True)
+    out, stamp = ROOT / "build" / "test-site", ROOT / "build" / ".test-site"
     with open(ROOT / "build" / ".test-site.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        out = ROOT / "build" / "test-site"
-        build(out=out)
+        if not stamp.exists() or stamp.read_text() != testrun_uid:
+            build(out=out)
+            stamp.write_text(testrun_uid)
     return out
 
 

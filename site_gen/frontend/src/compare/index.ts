@@ -13,7 +13,7 @@ import { type State, query, read } from "./state";
 import { ties } from "./ties";
 
 /** Serves the page; `base` is the root of the site. */
-export function startCompare(base: string, root: HTMLElement): void {
+export function startCompare(base: string, root: HTMLElement): Promise<void> {
   const start = document.getElementById("zoo-compare-start")!;
   const lead = document.querySelector<HTMLElement>(".zoo-compare-lead")!;
   const most = Number(root.dataset.most);
@@ -41,11 +41,11 @@ export function startCompare(base: string, root: HTMLElement): void {
     history.replaceState(null, "", location.pathname + query(state) + location.hash);
   }
 
-  function follow(): void {
+  async function follow(): Promise<void> {
     const { over, ...found } = read(location.search, most, retired);
     if (turn && query(found) === query(state) && !over.length) return; // only the place on the page has changed
     state = found;
-    void show(over);
+    await show(over);
   }
 
   async function show(over: string[] = []): Promise<void> {
@@ -147,8 +147,8 @@ export function startCompare(base: string, root: HTMLElement): void {
   if (header) new ResizeObserver(() => output.style.setProperty("--zoo-header", `${header.offsetHeight}px`)).observe(header);
   root.append(chooser.element, status, troubles);
   root.after(output);
-  addEventListener("popstate", follow);
-  follow();
+  addEventListener("popstate", () => void follow());
+  return follow();
 }
 
 const PARTS = [["facts", "Facts"], ["ties", "Ties"], ["measured", "Measured"], ["combined", "Combined"], ["reported", "Reported"], ["code", "Code"], ["cite", "Cite"]];
