@@ -56,6 +56,18 @@ function startFilters(): void {
   }
 }
 
+/** Says that the reader is there: what a page keeps back while it starts may come. */
+function startMeeting(): void {
+  const kinds = ["pointermove", "pointerdown", "touchstart", "wheel", "scroll", "keydown", "hashchange"];
+  const met = () => {
+    document.documentElement.dataset.zooMet = "";
+    for (const kind of kinds) removeEventListener(kind, met);
+  };
+  if (location.hash) met();
+  else for (const kind of kinds) addEventListener(kind, met, { passive: true });
+}
+
+startMeeting();
 startFrame();
 startSearch(base);
 startCopying();
