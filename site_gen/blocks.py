@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 from markdown import Markdown
@@ -19,7 +20,7 @@ OPEN, CLOSE = "<!--html-->", "<!--/html-->"
 
 # Put around a heading by the templates, so that no text of the catalog can pass for one.
 MARK = secrets.token_hex(8)
-_BLOCK = re.compile(rf"^{OPEN}\n(.*?)\n{CLOSE}$", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"#{2,6} .+ \{#[^{}\s]+\}")
 
 
 def marked(text: str) -> str:
@@ -39,12 +40,39 @@ def marked(text: str) -> str:
     return "\n\n".join(parts)
 
 
+def pieces(text: str) -> list[tuple[str, bool]] | None:
+    """Takes apart what `marked` made: HTML, or a heading's line (then True), in their order. None for any other text,
+    and where a heading has no id of its own.
+    """
+    found = []
+    for part, is_html in _split(text):
+        if is_html:
+            found.append((part, False))
+            continue
+        for line in filter(None, part.split("\n")):
+            if not _HEADING.fullmatch(line):
+                return None
+            found.append((line, True))
+    return found
+
+
+def _split(text: str) -> Iterator[tuple[str, bool]]:
+    """Markdown and what stands between marks (then True), by turns."""
+    start = 0
+    while (opened := text.find(f"{OPEN}\n", start)) >= 0 and (closed := text.find(f"\n{CLOSE}", opened)) >= 0:
+        yield text[start:opened], False
+        yield text[opened + len(OPEN) + 1:closed], True
+        start = closed + len(CLOSE) + 1
+    yield text[start:], False
+
+
 class _TakenAsItIs(Preprocessor):
     """Puts away what stands between marks, before MkDocs and Python-Markdown parse it as HTML."""
 
     def run(self, lines: list[str]) -> list[str]:
-        text = "\n".join(lines)
-        return _BLOCK.sub(lambda found: f"\n{self.md.htmlStash.store(found[1])}\n", text).split("\n")
+        parts = [f"\n{self.md.htmlStash.store(part)}\n" if is_html else part
+                 for part, is_html in _split("\n".join(lines))]
+        return "".join(parts).split("\n")
 
 
 class Blocks(Extension):

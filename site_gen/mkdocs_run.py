@@ -1,8 +1,4 @@
-"""Runs MkDocs in a process of its own: it keeps state between builds, and starts while the pages are still written.
-
-The file is also the hook that it gives to MkDocs: of the docs folder MkDocs takes the pages alone. The rest, which it
-would copy, `build` lays beside them while MkDocs works.
-"""
+"""Runs MkDocs in a process of its own: it keeps state between builds, and starts while the pages are still written."""
 
 from __future__ import annotations
 
@@ -11,7 +7,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+
+HOOKS = Path(__file__).with_name("mkdocs_hooks.py")
 
 
 class MkDocs:
@@ -52,21 +49,13 @@ class MkDocs:
         return said if self._process.returncode else ""
 
 
-def on_files(files: Any, config: Any) -> Any:
-    """Hook of MkDocs: what it would only copy from the docs folder is not its business."""
-    for file in list(files):
-        if file.src_dir == config.docs_dir and not file.is_documentation_page():
-            files.remove(file)
-    return files
-
-
 def main(configuration: str, docs: str, out: str) -> None:
     """Gets everything ready, waits for a line, and builds. Warnings are errors."""
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
 
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    config = load_config(configuration, docs_dir=docs, site_dir=out, strict=True, hooks=[__file__])
+    config = load_config(configuration, docs_dir=docs, site_dir=out, strict=True, hooks=[str(HOOKS)])
     config.theme.get_env()  # brings what reading pages needs, and templates into the cache of the system
     if sys.stdin.readline():
         build(config)

@@ -1,0 +1,61 @@
+"""Pages that are put together are the pages that MkDocs would have parsed."""
+
+from __future__ import annotations
+
+import pytest
+from mkdocs.config import load_config
+from mkdocs.structure.files import File, get_files
+from mkdocs.structure.pages import Page
+
+from site_gen import blocks, mkdocs_hooks
+from site_gen.build import CONFIGURATION
+from site_gen.emit.page import markdown_escaped
+
+HTML = f"{blocks.OPEN}\n<p id='a'>one\n\n## no heading {{#x}}\n\ntwo</p>\n{blocks.CLOSE}"
+
+
+@pytest.fixture(scope="module")
+def configuration(built):
+    return load_config(str(CONFIGURATION), docs_dir=str(built[0].parent / "build/docs"))
+
+
+def both_ways(file, configuration):
+    """(content, table of contents) as parsed, and as put together."""
+    page = Page(None, file, configuration)
+    page.read_source(configuration)
+    ways = []
+    for _ in range(2):
+        page.render(configuration, None)
+        ways.append((page.content, str(page.toc)))
+        mkdocs_hooks.on_pre_page(page, configuration, None)
+    return ways
+
+
+def test_every_page_of_the_site_is_the_same(configuration):
+    files = get_files(configuration).documentation_pages()
+    assert len(files) > 15
+    for file in files:
+        parsed, together = both_ways(file, configuration)
+        assert parsed == together, file.src_uri
+        assert blocks.pieces(file.page.markdown) is not None, f"{file.src_uri} is slow"
+
+
+@pytest.mark.parametrize("text", [
+    f"{HTML}\n\n## Facts {{#facts}}\n\n### Two {{#two}}\n\n{HTML}\n\n#### Deep {{#deep}}\n\n## End {{#end}}",
+    f"## {markdown_escaped('*a* <b> & [c](d) `e` # {f} $g$')} {{#hostile}}\n\n{HTML}",
+    f"### Low {{#low}}\n\n{HTML}\n\n## High {{#high}}\n\n## High {{#high}}",
+    HTML, "",
+])  # fmt: skip
+def test_any_marked_page_is_the_same(configuration, text):
+    parsed, together = both_ways(File.generated(configuration, "page.md", content=text), configuration)
+    assert parsed == together and blocks.pieces(text) is not None
+
+
+@pytest.mark.parametrize("text", [
+    f"{HTML}\n\nA paragraph with *marks*.", f"{HTML}\n\n## Without an id", f"# Title {{#title}}\n\n{HTML}",
+    f"{blocks.OPEN}\n<p>never closed</p>\n", f"{HTML}\n\n## Facts {{#facts}}\ngoes on",
+])  # fmt: skip
+def test_other_pages_are_parsed(configuration, text):
+    assert blocks.pieces(text) is None
+    parsed, together = both_ways(File.generated(configuration, "page.md", content=text), configuration)
+    assert parsed == together
