@@ -2,9 +2,10 @@
 
 For each count: a catalog of so many generated entries, each with a paper, an implementation and a measurement, built
 cold by the project; and, for comparison, plain MkDocs with Material on as many hand-written pages as the site has, made
-of the same words (an entry's Markdown form and its code), without search. Seconds of the processor, all processes
-together, can be compared where other programs run too; seconds of the clock, which people wait, only where none does.
-Memory is the largest of any one process. Plain MkDocs stands after "plain".
+of the same words (an entry's Markdown form and its code), without search. The project's own scripts and templates were
+compiled before, as they are from the second build on a machine on; nothing of the catalog was. Seconds of the
+processor, all processes together, can be compared where other programs run too; seconds of the clock, which people
+wait, only where none does. Memory is the largest of any one process. Plain MkDocs stands after "plain".
 """
 
 from __future__ import annotations

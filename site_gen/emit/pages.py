@@ -43,6 +43,7 @@ from site_gen.enrich.site import Backlink, Entry, Site
 from site_gen.side_by_side import both
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+COMPILED = Path(__file__).parents[2] / "build" / "templates"  # of this tool, whatever catalog it builds
 
 # How a relation reads from its own page, and from the page of the other method.
 PHRASES = {
@@ -90,9 +91,10 @@ class Pages:
         self.root = root
         self.prose = Prose(formulas)
         self.unknown: list[tuple[str, str]] = []
+        COMPILED.mkdir(parents=True, exist_ok=True)
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(TEMPLATES / "pages"), autoescape=True, undefined=jinja2.StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
+            trim_blocks=True, lstrip_blocks=True, bytecode_cache=jinja2.FileSystemBytecodeCache(str(COMPILED)),
         )
         self._environment.filters["md"] = markdown_escaped
         self._environment.filters["slug"] = slug
