@@ -47,6 +47,7 @@ class MarkedPage(Page):
                 tokens += [dict(token) for token in own]
             texts.append(piece)
         self.content = "\n".join(texts)
+        self.markdown = ""  # all pages are in memory at once
         self.toc = get_toc(nest_toc_tokens(tokens))
 
     def _heading(self, line: str, config: MkDocsConfig) -> tuple[str, list[dict[str, Any]]]:
