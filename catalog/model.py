@@ -430,6 +430,17 @@ class Facet(Strict):
     values: dict[Annotated[str, StringConstraints(pattern=r"\S")], Text] = Field(
         min_length=1, description="Each value and what it means, in a line."
     )
+    also_called: dict[str, list[Text]] = Field(
+        default_factory=dict, description="What the field also calls a value: value to names. Searched."
+    )
+
+    @model_validator(mode="after")
+    def _names_of_values(self) -> Facet:
+        for value in self.also_called:
+            if value not in self.values:
+                raise fault("names of a value that is not there", listed(self.values), nearest(value, self.values),
+                            key="also_called")
+        return self
 
 
 class Neighbour(Strict):
@@ -439,10 +450,14 @@ class Neighbour(Strict):
     node: Text = Field(description="Where it goes: `family/group` or `family`.")
 
 
+ALSO_CALLED = "What the field also calls it or its parts, the commonest first. Shown and searched."
+
+
 class Group(Strict):
     """A mechanism within a family."""
 
     name: Text = Field(description="As it stands on the page.")
+    also_called: list[Text] = Field(default_factory=list, description=ALSO_CALLED)
     definition: Text = Field(description="What is done.")
     in_if: Text = Field(description="The test that decides membership.")
     neighbours: list[Neighbour] = Field(default_factory=list, description="What takes the rest.")
@@ -456,6 +471,7 @@ class Family(Strict):
     """A kind of compression."""
 
     name: Text = Field(description="As it stands on the page.")
+    also_called: list[Text] = Field(default_factory=list, description=ALSO_CALLED)
     tagline: Text = Field(description="The kind in a few words.")
     definition: Text = Field(description="What is done.")
     not_here: Text | None = Field(None, description="What looks alike and belongs elsewhere.")

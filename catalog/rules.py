@@ -510,6 +510,39 @@ def neighbours_exist(catalog: Catalog) -> Iterator[Problem]:
                                           nearest=nearest(neighbour.node, nodes))
 
 
+def one_name_one_node(catalog: Catalog) -> Iterator[Problem]:
+    """What the taxonomy calls a family or a group, and what the field also calls it, leads to one of them; what it also
+    calls a value of the vocabulary to one value of the field.
+    """
+    named: dict[str, str] = {}
+    also: list[tuple[tuple[str | int, ...], str, str]] = []  # where a further name stands, the name, of what
+    for home, family in (catalog.taxonomy.families if catalog.taxonomy else {}).items():
+        named.setdefault(_plain_name(family.name), home)
+        also += ((("families", home, "also_called", i), name, home) for i, name in enumerate(family.also_called))
+        for key, group in family.groups.items():
+            named.setdefault(_plain_name(group.name), f"{home}/{key}")
+            also += ((("families", home, "groups", key, "also_called", i), name, f"{home}/{key}")
+                     for i, name in enumerate(group.also_called))
+    yield from _said_once(catalog, "taxonomy.yml", named, also)
+    for facet, terms in catalog.vocabulary.items():
+        yield from _said_once(
+            catalog, "vocabulary.yml", {_plain_name(value): value for value in terms.values},
+            [((facet, "also_called", value, i), name, value)
+             for value, names in terms.also_called.items() for i, name in enumerate(names)],
+        )  # fmt: skip
+
+
+def _said_once(
+    catalog: Catalog, file: str, named: dict[str, str], also: list[tuple[tuple[str | int, ...], str, str]]
+) -> Iterator[Problem]:
+    for path, name, of in also:
+        other = named.setdefault(_plain_name(name), "")
+        if other:
+            yield catalog.problem(f"{catalog.root.name}/{file}", path, "the name stands twice" if other == of else
+                                  f"`{other}` is called so as well", value=shown(name), expected="each name once")
+        named[_plain_name(name)] = other or of
+
+
 def _plain_name(name: str) -> str:
     """A name without case, spaces, hyphens and punctuation: `Llm-Pruner` and `LLM Pruner` are one name.
 
@@ -521,6 +554,7 @@ def _plain_name(name: str) -> str:
 RULES: tuple[Rule, ...] = (
     vocabulary_is_complete,
     neighbours_exist,
+    one_name_one_node,
     identifiers,
     home,
     one_name_one_entry,

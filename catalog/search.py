@@ -194,13 +194,13 @@ def _taxonomy(catalog: Catalog) -> list[dict[str, str]]:
     """Families and their groups; a group also by what the surveys call it."""
     found = []
     for home, family in (catalog.taxonomy.families if catalog.taxonomy else {}).items():
-        found.append({"id": home, "kind": "family", "name": family.name, "facts": KINDS.get(home, ""),
-                      "title": family.tagline, "summary": _plain(family.definition)})
+        found.append({"id": home, "kind": "family", "name": family.name, "aliases": "; ".join(family.also_called),
+                      "facts": KINDS.get(home, ""), "title": family.tagline, "summary": _plain(family.definition)})
         for name, group in family.groups.items():
             called = [re.sub(r"[\w.]*\d[\w.]*", "", section).strip()
                       for sections in group.surveys.values() for section in sections]
             found.append({
-                "id": f"{home}/{name}", "kind": "group", "name": group.name,
+                "id": f"{home}/{name}", "kind": "group", "name": group.name, "aliases": "; ".join(group.also_called),
                 "title": f"{group.name} {family.name.lower()}",
                 "facts": "; ".join(dict.fromkeys(name for name in called if name)),
                 "summary": _plain(group.definition), "body": _plain(group.in_if),
@@ -225,7 +225,8 @@ def _vocabulary(catalog: Catalog) -> list[dict[str, str]]:
         spoken = name.replace("_", " ")
         for value, meaning in facet.values.items():
             plain = value.replace("-", " ")
-            others = PHRASES.get((name, value), "").replace(",", ";")
+            others = "; ".join(filter(None, [*PHRASES.get((name, value), "").split(", "),
+                                             *facet.also_called.get(value, ())]))
             found.append({"id": f"{name}/{value}", "kind": "vocabulary", "name": f"{spoken.capitalize()}: {plain}",
                           "aliases": "; ".join(part for part in (
                               others, "" if value in ("none", "both", "any", "not-applicable") else plain) if part),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from catalog import Catalog
@@ -12,7 +13,7 @@ from site_gen.emit.page import byline, label
 from site_gen.enrich.communities import Community
 from site_gen.enrich.site import Site
 
-SCHEMA = 3
+SCHEMA = 4
 GRAPH_SCHEMA = 2
 
 # Where the page of a document is, by its kind: from its id, or from the two parts of its id.
@@ -29,26 +30,35 @@ def address(kind: str, identifier: str) -> str:
 
 def search(catalog: Catalog) -> str:
     """Everything that can be searched: the documents and synonyms of `catalog.search`, which the command line searches
-    too, and where each document's page is.
+    too, and where the pages of each kind of document are.
     """
-    documents = [
-        document if document["kind"] in _PAGES else {**document, "url": address(document["kind"], document["id"])}
-        for document in index.all_documents(catalog)
-    ]
-    return _compact({"schema": SCHEMA, "addresses": {kind: page("*") for kind, page in _PAGES.items()},
-                     "synonyms": catalog.synonyms, "fields": columns(documents)})
+    addresses = {**{kind: page("*") for kind, page in _PAGES.items()},
+                 **{kind: page("*", "*") for kind, page in _PLACES.items()}}
+    meanings = {frozenset([phrase, *others]): [phrase, *others] for phrase, others in catalog.synonyms.items()}
+    return _compact({"schema": SCHEMA, "addresses": addresses, "synonyms": list(meanings.values()),
+                     "fields": columns(index.all_documents(catalog))})
 
 
 def columns(documents: list[dict[str, str]]) -> dict[str, list[str]]:
     """One list for each field, the text of each document in it or "": it packs a sixth better than documents do. What a
-    definition leads to is given by its position.
+    definition leads to is given by its position; an id that its name spells is left out, and `~` stands in a title for
+    the name that it begins with. The browser puts both back.
     """
     names = dict.fromkeys(name for document in documents for name in document)
     found = {name: [document.get(name, "") for document in documents] for name in names}
     place = {f"{document['kind']} {document['id']}": str(i) for i, document in enumerate(documents)}
     if "leads" in found:
         found["leads"] = [" ".join(place[key] for key in keys.split("; ") if key in place) for keys in found["leads"]]
+    if "title" in found:
+        found["title"] = ["~" + title[len(name):] if title.startswith(name) else title
+                          for title, name in zip(found["title"], found["name"], strict=True)]
+    found["id"] = ["" if spelled(name) == one else one for one, name in zip(found["id"], found["name"], strict=True)]
     return found
+
+
+def spelled(name: str) -> str:
+    """A name as an id: Speculative Decoding is speculative-decoding."""
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def graph(site: Site) -> str:

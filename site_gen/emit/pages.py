@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from catalog import citing
+from catalog.wording import word
 from site_gen import blocks
 from site_gen.emit import (
     choose_pages,
@@ -34,6 +35,7 @@ from site_gen.emit import (
 )
 from site_gen.emit import citation as citations
 from site_gen.emit.formulas import Formulas
+from site_gen.emit.numbers import products
 from site_gen.emit.page import Page, markdown_escaped
 from site_gen.emit.prose import Prose, plain
 from site_gen.enrich import explained
@@ -98,6 +100,7 @@ class Pages:
         )
         self._environment.filters["md"] = markdown_escaped
         self._environment.filters["slug"] = slug
+        self._environment.filters["word"] = word
         self._environment.globals["heading_mark"] = blocks.MARK
 
     def all(self) -> dict[str, str]:
@@ -170,8 +173,7 @@ class Pages:
         return self.render(
             "algorithm.md.jinja", address, algorithm.name, front=front, entry=entry, family=family,
             group=family.family.groups[algorithm.family.partition("/")[2]],
-            facts=self.facts(entry), relations=self.relations(entry),
-            backlinks=[self._backlink(link) for link in entry.backlinks],
+            facts=self.facts(entry), relations=self._by_phrase(entry), stacking=STACKING,
             citation=citation, machine_forms=forms,
             listing=highlight.listing(entry.code.file.text, set(algorithm.equations)),
             cited_by={"count": place.cited_by if place else 0}, model_says=explained.model,
@@ -227,7 +229,7 @@ class Pages:
             values = [
                 {"name": value, "meaning": meaning, "id": links.value(name, value).partition("#")[2],
                  "entries": [e for e in self.site.entries.values() if value in fact_values(e.algorithm, name)],
-                 "catalog": links.catalog(**{name: value})}
+                 "catalog": links.catalog(**{name: value}), "also": facet.also_called.get(value, [])}
                 for value, meaning in facet.values.items()
             ]
             facets.append({"id": name.replace("_", "-"), "name": fact_name(name), "meaning": facet.meaning,
@@ -288,7 +290,8 @@ class Pages:
     # --- parts ---------------------------------------------------------------------------------------------------
 
     def facts(self, entry: Entry) -> list[dict[str, Any]]:
-        """The rows of the facts' table. Values of the vocabulary carry their meaning and a link to it."""
+        """The rows of the facts' table. Values of the vocabulary carry their meaning and a link to it; `id` is
+        what the entry says."""
         vocabulary = self.site.catalog.vocabulary
         rows = []
         for name, field in type(entry.algorithm.facts).model_fields.items():
@@ -297,16 +300,17 @@ class Pages:
                 continue
             facet = vocabulary.get(name)
             if name == "bits":
-                values = [{"text": f"{what}: {', '.join(map(str, widths))}", "meaning": "", "link": ""}
+                values = [{"id": f"{what}: {', '.join(map(str, widths))}",
+                           "text": f"{word(what)}: {', '.join(map(str, widths))}", "meaning": "", "link": ""}
                           for what, widths in value.items()]
             elif name == "cost":
-                values = [{"text": f"{what}: {text}", "meaning": "", "link": ""}
+                values = [{"id": what, "text": f"{what}: {products(text)}", "meaning": "", "link": ""}
                           for what, text in (("time", value.time), ("memory", value.memory)) if text]
             elif isinstance(value, bool):
-                values = [{"text": "yes" if value else "no", "meaning": "", "link": ""}]
+                values = [{"id": "yes" if value else "no", "text": "yes" if value else "no", "meaning": "", "link": ""}]
             else:
                 values = [
-                    {"text": item, "meaning": facet.values.get(item, "") if facet else "",
+                    {"id": item, "text": word(item), "meaning": facet.values.get(item, "") if facet else "",
                      "link": links.value(name, item) if facet else ""}
                     for item in (value if isinstance(value, list) else [value])
                 ]
@@ -324,6 +328,18 @@ class Pages:
              "extra": _extra(relation, relation.type, False), **self._checked(entry.id, relation.target, relation)}
             for relation in entry.algorithm.relations
         ]
+
+    def _by_phrase(self, entry: Entry) -> list[dict[str, Any]]:
+        """What an entry and others declare of the two of them, those of one kind together in the order of `PHRASES`.
+        `ran`: all of a kind are carried out by the one test."""
+        ties = [tie | {"speaker": entry.id} for tie in self.relations(entry)]
+        ties += [tie | {"speaker": tie["target"]} for tie in map(self._backlink, entry.backlinks)]
+        kinds = []
+        for phrase in dict.fromkeys(phrase for both_ways in PHRASES.values() for phrase in both_ways):
+            found = [tie for tie in ties if tie["phrase"] == phrase]
+            if found:
+                kinds.append({"phrase": phrase, "ties": found, "ran": all(tie["test"] == STACKING for tie in found)})
+        return kinds
 
     def _backlink(self, link: Backlink) -> dict[str, Any]:
         relation = link.relation

@@ -215,6 +215,28 @@ def test_taxonomy_and_vocabulary_lead_somewhere(zoo) -> None:
     assert any(problem.message == "the facet `scale` is missing" for problem in problems.values())
 
 
+def test_a_further_name_leads_to_one_place(zoo) -> None:
+    taxonomy, vocabulary = zoo.root / "taxonomy.yml", zoo.root / "vocabulary.yml"
+    zoo.edit(taxonomy, "name: Granularity\n", "name: Granularity\n        also_called: [Group-wise, Error-Compensation]\n")
+    zoo.edit(taxonomy, "name: Magnitude\n", "name: Magnitude\n        also_called: [group wise, magnitude]\n")
+    zoo.edit(vocabulary, "    head: [head-wise", "    head: [Per Layer, head-wise")
+    assert sorted((problem.file.split("/")[-1], problem.key, problem.message) for problem in zoo.problems) == [
+        ("taxonomy.yml", "families.pruning.groups.magnitude.also_called[0]",
+         "`quantization/granularity` is called so as well"),
+        ("taxonomy.yml", "families.pruning.groups.magnitude.also_called[1]", "the name stands twice"),
+        ("taxonomy.yml", "families.quantization.groups.granularity.also_called[1]",
+         "`quantization/error-compensation` is called so as well"),
+        ("vocabulary.yml", "granularity.also_called.layer[1]", "`head` is called so as well"),
+    ]  # fmt: skip
+
+
+def test_a_further_name_is_of_a_value_that_is_there(zoo) -> None:
+    zoo.edit(zoo.root / "vocabulary.yml", "    light: [a few", "    ligth: [a few")
+    problem = zoo.only_problem()
+    assert (problem.key, problem.message, problem.nearest) == (
+        "training.also_called", "names of a value that is not there", "light")
+
+
 def test_empty_citation_list_only_where_it_was_seen_whole(zoo) -> None:
     (zoo.root / "citations.yml").write_text("first2020one: {witness: PDF, complete: true, cited: []}\n")
     assert zoo.problems == []

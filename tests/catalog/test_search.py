@@ -136,6 +136,17 @@ def test_index_of_a_catalog(zoo) -> None:
     assert [hit.id for hit in index(catalog).search("first method")][0] == "alpha"
 
 
+def test_what_the_field_also_calls_it_is_found(zoo) -> None:
+    zoo.edit(zoo.root / "taxonomy.yml", "name: Magnitude\n", "name: Magnitude\n        also_called: [threshold cut]\n")
+    zoo.edit(zoo.root / "taxonomy.yml", "name: Pruning\n", "name: Pruning\n    also_called: [thinning]\n")
+    catalog, problems = zoo.read()
+    found = everything(catalog)
+    assert problems == []
+    for query, key in (("threshold cut", ("group", "pruning/magnitude")), ("thinning", ("family", "pruning")),
+                       ("SpMM", ("vocabulary", "needs_for_speed/sparse-kernel"))):
+        assert [(hit.kind, hit.id) for hit in found.search(query)][0] == key
+
+
 def test_a_work_is_found_once(zoo) -> None:
     """By the entry or the survey that is about it; by itself where nothing is."""
     catalog, _ = zoo.read()

@@ -79,6 +79,13 @@ def test_gptq_is_the_first_of_all_results(new_page, query):
     assert ask(page, query)[0].endswith("/algorithms/gptq/")
 
 
+def test_parts_of_pages_are_led_to(new_page):
+    page = new_page()
+    page.keyboard.press("/")
+    assert ask(page, "SpMM sparse kernel")[0].endswith("/vocabulary/#needs-for-speed-sparse-kernel")
+    assert ask(page, "prompt compression")[0].endswith("/families/dynamic/#tokens")
+
+
 def test_no_data_does_not_find_what_needs_data(new_page):
     page = new_page()
     page.keyboard.press("/")

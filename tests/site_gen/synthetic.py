@@ -23,6 +23,7 @@ TAXONOMY = """\
 families:
   quantization:
     name: Quantization
+    also_called: [Coarsening, 'Fewer <b onclick="window.pwned=1">bits</b> & less']
     tagline: numbers with fewer bits
     definition: Numbers are stored on a coarser grid.
     not_here: Numbers are removed.
@@ -30,6 +31,7 @@ families:
     groups:
       rounding:
         name: Rounding
+        also_called: ['Nearest <img src="x" onerror="window.pwned=1">', grid search of levels]
         definition: Each number is rounded.
         in_if: there is a grid
         neighbours:

@@ -103,6 +103,8 @@ def test_hostile_text_comes_out_inert(built):
                 assert not value.startswith(("javascript:", "data:", "vbscript:")), (path, tag, value)
                 assert "evil.invalid" not in value or tag == "a", (path, tag, value)
     assert shown > 30  # it was there to be seen, as text
+    family = (out / "families/quantization/index.html").read_text(encoding="utf-8")
+    assert "also called Coarsening, Fewer &lt;b onclick" in family and ", grid search of levels</p>" in family
     page = elements(out / "algorithms/hostile/index.html")
     assert len([tag for tag, _ in page.tags if tag == "h1"]) == 1
     assert len([tag for tag, _ in page.tags if tag == "main"]) == 1

@@ -334,13 +334,18 @@ def test_browser_data_is_complete(site):
     lists = found["fields"]
     assert len({len(texts) for texts in lists.values()}) == 1
     rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    assert "" in lists["id"] and any(title.startswith("~") for title in lists["title"])  # the name says it
+    for row in rows:
+        row["id"] = row["id"] or data.spelled(row["name"])
     documents = {f"{row['kind']} {row['id']}": row for row in rows}
     assert len(documents) == len(rows)
     assert {"algorithm plain", "family pruning", "group quantization/rounding", "survey survey2024",
             "paper gray2021third"} <= set(documents)
     assert "paper white2019first" not in documents  # its entry stands for it
     assert found["addresses"]["algorithm"] == "algorithms/*/"
-    assert documents["group quantization/rounding"]["url"] == "families/quantization/#rounding"
+    assert found["addresses"]["group"] == "families/*/#*" and "*" not in data.address("group", "quantization/rounding")
+    meanings = {frozenset([phrase, *others]) for phrase, others in site.catalog.synonyms.items()}
+    assert len(found["synonyms"]) == len(meanings) and {frozenset(one) for one in found["synonyms"]} == meanings
     assert all(isinstance(value, str) for document in documents.values() for value in document.values())
     graph = json.loads(data.graph(site))
     ids = [node["id"] for node in graph["nodes"]]

@@ -15,7 +15,7 @@ export interface Document {
 export interface SearchFile {
   schema: number;
   fields?: Record<string, number>; // name of a field -> its weight; those of ranking.json by default
-  synonyms: Record<string, string[]>; // a phrase -> the other phrases that mean the same
+  synonyms: string[][]; // phrases that mean the same
   documents: Document[];
 }
 
@@ -155,11 +155,14 @@ export class Searcher {
   private readonly near = new Map<string, [word: string, distance: number][]>(); // slips that were looked up
 
   constructor(file: SearchFile) {
-    for (const [phrase, others] of Object.entries(file.synonyms)) {
-      const forms = [phrase, ...others].map((form) => words(form).map(stem).join(" "));
-      this.meanings.set(forms[0], `=${[...forms].sort()[0]}`);
-      this.longest = Math.max(this.longest, words(phrase).length);
-      for (const form of forms[0].split(" ")) this.spoken.add(form);
+    for (const phrases of file.synonyms) {
+      const forms = phrases.map((phrase) => words(phrase).map(stem));
+      const meaning = `=${forms.map((form) => form.join(" ")).sort()[0]}`;
+      for (const form of forms) {
+        this.meanings.set(form.join(" "), meaning);
+        this.longest = Math.max(this.longest, form.length);
+        for (const part of form) this.spoken.add(part);
+      }
     }
     this.documents = file.documents;
     const fields = Object.entries(file.fields ?? rules.fields);

@@ -127,8 +127,8 @@ class SearchDialog {
     const link = document.createElement("a"); // the option itself, so that it opens in a new tab as any link
     link.id = `zoo-search-${i}`;
     link.setAttribute("role", "option");
-    const { id, kind: what, title, url } = hit.document;
-    link.href = this.base + (url ?? this.addresses[what].replace("*", id.slice(what.length + 1)));
+    const { id, kind: what, title } = hit.document;
+    link.href = this.base + addressOf(this.addresses, what, id.slice(what.length + 1));
     link.tabIndex = -1;
     const name = document.createElement("strong");
     name.textContent = hit.document.name;
@@ -186,4 +186,11 @@ export function startSearch(base: string): void {
     event.stopPropagation();
     open();
   });
+}
+
+/** Where the page of a document is, from the site's root. */
+function addressOf(addresses: Addresses, kind: string, id: string): string {
+  const address = addresses[kind];
+  const parts = address.split("*").length > 2 ? id.replace(/[_ ]/g, "-").split("/") : [id];
+  return address.replace(/\*/g, () => parts.shift()!);
 }

@@ -112,7 +112,7 @@ export class Chooser {
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       const { entries } = (await answer.json()) as { entries: Known[] };
       this.searcher = new Searcher({
-        schema: 1, fields: WEIGHTS, synonyms: {},
+        schema: 1, fields: WEIGHTS, synonyms: [],
         documents: entries.map(({ id, name, aliases }) => ({ id, kind: "algorithm", name, aliases: aliases.join("; ") })),
       });
       return new Map(entries.map((entry) => [entry.id, entry]));

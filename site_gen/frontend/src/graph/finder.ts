@@ -25,7 +25,7 @@ class Finder {
       key: work.id,
       year: String(work.year),
     }));
-    this.searcher = make({ schema: 1, fields: WEIGHTS, synonyms: {}, documents });
+    this.searcher = make({ schema: 1, fields: WEIGHTS, synonyms: [], documents });
   }
 
   /** Works that a text may mean, the likeliest first. */
