@@ -3,24 +3,38 @@
 For each count: a catalog of so many generated entries, each with a paper, an implementation and a measurement, built
 cold by the project; and, for comparison, plain MkDocs with Material on as many hand-written pages as the site has, made
 of the same words (an entry's Markdown form and its code), without search. The project's own scripts and templates were
-compiled before, as they are from the second build on a machine on; nothing of the catalog was. Seconds of the
-processor, all processes together, can be compared where other programs run too; seconds of the clock, which people
-wait, only where none does. Memory is the largest of any one process. Plain MkDocs stands after "plain".
+compiled before, as they are from the second build on a machine on; nothing of the catalog was.
+
+The two take turns, three times each (once from 5,000 entries on); what is printed are medians, the ratio is that of the
+medians. Seconds of the processor, all processes together, can be compared where other programs run too; seconds of the
+clock, which people wait, only where none does. Memory is the most that all processes held together, shared pages
+counted once. Plain MkDocs stands after "plain". Nothing is deleted before the end: ext4 is slow to make files where
+many were deleted minutes ago (another folder, by TMPDIR, helps).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+
+import psutil
 
 from tests.site_gen import synthetic
 
-BUILD = "import sys; from pathlib import Path; from site_gen.build import build; print(build(Path(sys.argv[1])).pages)"
+BUILD = """import sys
+from pathlib import Path
+from site_gen.build import build
+root, turn = Path(sys.argv[1]), sys.argv[2]
+print(build(root, out=root / f"site-{turn}", work=root / f"build-{turn}").pages)
+"""
 PLAIN = """site_name: Plain
 theme: {name: material, font: false}
 plugins: []
@@ -56,7 +70,7 @@ def catalog(root: Path, count: int) -> Path:
 
 def plain(root: Path, source: Path, pages: int) -> Path:
     """`pages` hand-written pages with the words of the entries."""
-    forms = sorted((source / "site/algorithms").glob("*.md"))
+    forms = sorted((source / "site-0/algorithms").glob("*.md"))
     _write(root / "mkdocs.yml", PLAIN)
     _write(root / "docs/index.md", "# Plain\n")
     for place in range(pages - 1):
@@ -67,19 +81,47 @@ def plain(root: Path, source: Path, pages: int) -> Path:
     return root
 
 
-def timed(command: list[str], folder: Path) -> tuple[float, float, float, str]:
-    """Seconds of the processor, seconds of the clock, MiB of the largest process, what was printed."""
+@dataclass
+class Run:
+    """Seconds of the processor and of the clock, MiB held at most, and what was printed."""
+
+    processor: float
+    clock: float
+    memory: float
+    said: str
+
+
+def run(command: list[str], folder: Path) -> Run:
+    """A command that finds the project's packages in `folder`. Raises CalledProcessError where it fails."""
     code = ("import resource, subprocess, sys\n"
             "done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True)\n"
             "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-            "print(used.ru_utime + used.ru_stime, used.ru_maxrss, done.stdout.strip())\n"
+            "print(used.ru_utime + used.ru_stime, done.stdout.strip())\n"
             "sys.exit(done.returncode)\n")  # fmt: skip
+    command = [sys.executable, "-c", code, *command]
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code, *command], stdout=subprocess.PIPE, text=True, check=True,
-                          env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(folder)})
-    seconds, memory, *said = done.stdout.split(maxsplit=2)
-    scale = 1 if sys.platform == "darwin" else 1024
-    return float(seconds), time.perf_counter() - start, float(memory) * scale / 2**20, said[0].strip() if said else ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(folder)}) as process:
+        most = 0
+        while process.poll() is None:
+            most = max(most, held(process.pid))
+            time.sleep(0.2)
+        clock = time.perf_counter() - start
+        processor, *said = (process.stdout.read() if process.stdout else "").split(maxsplit=1)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Run(float(processor), clock, most / 2**20, said[0].strip() if said else "")
+
+
+def held(identifier: int) -> int:
+    """Bytes of a process and all below it; pages that some of them share count once where the system tells."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        for process in [(top := psutil.Process(identifier)), *top.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                memory = process.memory_full_info()
+                total += getattr(memory, "pss", memory.uss)
+    return total
 
 
 def main() -> None:
@@ -88,16 +130,21 @@ def main() -> None:
     here = Path(__file__).resolve().parents[1]
     print("| entries | pages | MiB | ms a page | processor s | plain | ratio | clock s | plain | ratio |")
     print("|" + " ---: |" * 10)
-    for count in counts:
-        with tempfile.TemporaryDirectory() as folder:
-            root = catalog(Path(folder) / "zoo", count)
-            seconds, clock, memory, pages = timed([sys.executable, "-c", BUILD, str(root)], here)
-            other = plain(Path(folder) / "plain", root, int(pages))
-            command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "-f", str(other / "mkdocs.yml")]
-            theirs, waited, *_ = timed(command, here)
-        print(f"| {count:,} | {int(pages):,} | {memory:,.0f} | {1000 * seconds / int(pages):.1f} | "
-              f"{seconds:.1f} | {theirs:.1f} | {seconds / theirs:.2f} | "
-              f"{clock:.1f} | {waited:.1f} | {clock / waited:.2f} |", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for count in counts:
+            root, other, ours, theirs = catalog(Path(folder, f"zoo-{count}"), count), None, [], []
+            for turn in range(1 if count >= 5000 else 3):
+                ours.append(run([sys.executable, "-c", BUILD, str(root), str(turn)], here))
+                pages = int(ours[0].said)
+                other = other or plain(Path(folder, f"plain-{count}"), root, pages)
+                theirs.append(run([sys.executable, "-m", "mkdocs", "build", "--quiet", "-f", str(other / "mkdocs.yml"),
+                                   "-d", str(other / f"site-{turn}")], here))  # fmt: skip
+            processor, plain_processor = (median(one.processor for one in runs) for runs in (ours, theirs))
+            clock, plain_clock = (median(one.clock for one in runs) for runs in (ours, theirs))
+            print(f"| {count:,} | {pages:,} | {max(one.memory for one in ours):,.0f} | "
+                  f"{1000 * processor / pages:.1f} | "
+                  f"{processor:.1f} | {plain_processor:.1f} | {processor / plain_processor:.2f} | "
+                  f"{clock:.1f} | {plain_clock:.1f} | {clock / plain_clock:.2f} |", flush=True)  # fmt: skip
 
 
 def _write(path: Path, text: str) -> None:

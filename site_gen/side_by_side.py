@@ -1,38 +1,62 @@
-"""Two halves of the work at the same time, on machines that have the cores and systems that can fork."""
+"""Work in two processes at the same time, on machines that have the cores and systems that can fork."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
+T = TypeVar("T")
+
+STEP = 4  # items taken at a time
 
 
-def both(here: Callable[[], A], beside: Callable[[], B]) -> tuple[A, B]:
-    """What the two give. `beside` runs in a copy of this process where that helps: what it changes stays there, and
-    what it gives is copied back. Otherwise it runs here, after `here`.
+def both(here: Callable[[Iterable[T]], A], beside: Callable[[Iterable[T]], B], items: Sequence[T]) -> tuple[A, B]:
+    """What the two give, each called with its share of the items: whichever asks first gets the next, so that the two
+    end together however their other work differs.
 
-    Raises what `here` raises; what `beside` raises is raised by running it again here, so that its trace is whole.
+    `beside` runs in a copy of this process where that helps: what it changes stays there, and what it gives is copied
+    back. Otherwise it runs here, after `here` had all items. Raises what `here` raises; what `beside` raises is raised
+    by running it again here with all items, so that its trace is whole.
     """
     if not _worth_it():
-        return here(), beside()
+        return here(items), beside(())
+    shares = _Shares(items)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        _answer(reading, writing, beside)
+        _answer(reading, writing, lambda: beside(shares))
     os.close(writing)
     try:
         with os.fdopen(reading, "rb") as pipe:
             reader = _Reader(pipe)
-            first = here()
+            first = here(shares)
             answer = reader.all()
     finally:
         os.waitpid(child, 0)
-    return first, pickle.loads(answer) if answer else beside()
+    return first, pickle.loads(answer) if answer else beside(items)
+
+
+class _Shares(Iterable[T]):
+    """Gives each item to one of the processes that iterate over it."""
+
+    def __init__(self, items: Sequence[T]):
+        self._items = items
+        self._taken = multiprocessing.Value("q", 0)
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            with self._taken.get_lock():
+                start = self._taken.value
+                self._taken.value = start + STEP
+            if start >= len(self._items):
+                return
+            yield from self._items[start:start + STEP]
 
 
 def _worth_it() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,14 +105,18 @@ class Pages:
 
     def all(self) -> dict[str, str]:
         """File name in the docs folder -> Markdown, formulas still as marks."""
-        pages, (algorithms, marks, unknown) = both(self._others, self._algorithms)
+        entries = list(self.site.entries.values())
+        pages, (more, marks, unknown) = both(lambda some: self._others() | self._algorithms(some)[0],
+                                             self._algorithms, entries)
         self.formulas.marks |= marks
         self.unknown += [fault for fault in unknown if fault not in self.unknown]
-        return pages | algorithms
+        return pages | more
 
-    def _algorithms(self) -> tuple[dict[str, str], dict[str, tuple[str, bool]], list[tuple[str, str]]]:
-        """The pages of the entries: about as much work as all others. With the formulas and faults found there."""
-        pages = {f"{links.algorithm(entry.id)}index.md": self.algorithm(entry) for entry in self.site.entries.values()}
+    def _algorithms(
+        self, entries: Iterable[Entry]
+    ) -> tuple[dict[str, str], dict[str, tuple[str, bool]], list[tuple[str, str]]]:
+        """The pages of these entries, and all formulas and faults met so far."""
+        pages = {f"{links.algorithm(entry.id)}index.md": self.algorithm(entry) for entry in entries}
         return pages, self.formulas.marks, self.unknown
 
     def _others(self) -> dict[str, str]:

@@ -22,30 +22,55 @@ def forked(request, monkeypatch) -> bool:
 
 
 def test_gives_what_both_give(forked):
-    here, beside = both(os.getpid, lambda: (os.getpid(), "x" * 3_000_000))  # more than a pipe holds
+    here, beside = both(lambda _: os.getpid(), lambda _: (os.getpid(), "x" * 3_000_000), [])  # more than a pipe holds
     assert here == os.getpid()
     assert (beside[0] != here) == forked and beside[1] == "x" * 3_000_000
 
 
+@pytest.mark.parametrize("count", [0, 1, 4, 97])
+def test_each_item_is_given_once(forked, count):
+    here, beside = both(list, list, range(count))
+    assert sorted([*here, *beside]) == list(range(count))
+    assert forked or not beside
+
+
+@forks
+def test_who_is_free_takes_what_is_left(monkeypatch):
+    monkeypatch.setattr(side_by_side, "_worth_it", lambda: True)
+    reading, writing = os.pipe()
+
+    def busy(items):
+        assert os.read(reading, 1)  # until the other is through
+        return list(items)
+
+    def free(items):
+        given = list(items)
+        os.write(writing, b"x")
+        return given
+
+    assert both(busy, free, range(40)) == ([], list(range(40)))
+
+
 def test_raises_what_either_raises(forked):
-    def fails() -> None:
+    def fails(items: object) -> None:
         raise KeyError("no such page")
 
     with pytest.raises(KeyError, match="no such page"):
-        both(lambda: 1, fails)
+        both(lambda _: 1, fails, [])
     with pytest.raises(KeyError, match="no such page"):
-        both(fails, lambda: "x" * 3_000_000)
+        both(fails, lambda _: "x" * 3_000_000, [])
 
 
-def test_what_cannot_be_copied_back_is_made_here(forked):
-    assert both(lambda: 1, lambda: (os.getpid(), threading.Lock()))[1][0] == os.getpid()
+def test_what_cannot_be_copied_back_is_made_here_with_all_items(forked):
+    _, (process, lock, items) = both(lambda _: 1, lambda items: (os.getpid(), threading.Lock(), list(items)), range(9))
+    assert process == os.getpid() and items == (list(range(9)) if forked else [])
 
 
 @forks
 def test_changes_of_the_copy_stay_there(monkeypatch):
     monkeypatch.setattr(side_by_side, "_worth_it", lambda: True)
     seen: list[str] = []
-    both(lambda: seen.append("here"), lambda: seen.append("beside"))
+    both(lambda _: seen.append("here"), lambda _: seen.append("beside"), [])
     assert seen == ["here"]
 
 
