@@ -17,6 +17,7 @@ from catalog.code import CodeError
 from catalog.formula import Formula
 from catalog.loading import Catalog
 from catalog.shapes import ROLES
+from catalog.wording import word
 
 SCHEMA = 1
 SMALL_LOSS = {"perplexity": 0.05, "accuracy": 0.01}  # of what the uncompressed model has; points of accuracy
@@ -101,16 +102,15 @@ def data(catalog: Catalog) -> dict[str, Any]:
     return found
 
 
-# How values of the vocabulary stand in a sentence, where that is not the value with spaces.
+# How values of the vocabulary stand in a sentence, where that is not how they read alone.
 _LABELS = {
-    "kv-cache": "KV cache", "calibration": "calibration samples", "unlabeled": "unlabeled inputs",
+    "calibration": "calibration samples", "unlabeled": "unlabeled inputs",
     "pretraining-corpus": "a pretraining corpus", "teacher-generated": "teacher-generated data",
-    "nm-sparse-hardware": "N:M sparse hardware",
 }  # fmt: skip
 
 
 def _label(value: str) -> str:
-    return _LABELS.get(value, value.replace("-", " "))
+    return _LABELS.get(value) or word(value)
 
 
 def _says(catalog: Catalog) -> dict[str, dict[str, str]]:
@@ -283,6 +283,11 @@ def said(text: str, **values: str) -> str:
         name, closed, rest = part.partition("}")
         found += values[name] + rest if closed and name in values else "{" + part
     return found
+
+
+def large_number(value: float) -> str:
+    """6.74 billion, 125 million: as the sizes of models are told."""
+    return f"{digits(value / 1e9)} billion" if value >= 999_500_000 else f"{digits(value / 1e6)} million"
 
 
 def digits(value: float, places: int = 3) -> str:
@@ -585,7 +590,7 @@ def _judged(
         large = model["parameters"] >= facts["large"]
         own = said(texts["shown"], kind=says["model_kind"][entry["kind"]], scale=says["scale"][entry["scale"]])
         holds = entry["kind"] in ("any", model["kind"]) and entry["scale"] in ("both", "large" if large else "medium")
-        this = f"{model['kind'].replace('-', ' ')} of {digits(model['parameters'] / 1e6)} million parameters"
+        this = f"{model['kind'].replace('-', ' ')} of {large_number(model['parameters'])} parameters"
         this = ("an " if this[0] in "aeiou" else "a ") + this
         reason("shown", holds, own if holds else said(texts["shown_falls"], says=own, model=this))
 

@@ -90,13 +90,13 @@ def choose(
 
 
 def _tell(facts: Any, asked: Any, found: Any, protocol: Any, show_all: bool) -> None:
-    from catalog.choosing import digits
+    from catalog.choosing import digits, large_number
     from catalog.choosing import size as amount
 
     names = {one["id"]: one["name"] for one in facts["entries"]}
     if found["model"] is not None:
         plain = found["model"]
-        _print(f"Uncompressed: {digits(plain['parameters'] / 1e6, 4)} million parameters; {amount(plain['total'])} in "
+        _print(f"Uncompressed: {large_number(plain['parameters'])} parameters; {amount(plain['total'])} in "
                f"16 bit: weights {amount(plain['weights'])}, cache {amount(plain['cache'])}, activations "
                f"{amount(plain['activations'])}. To train all weights takes {amount(plain['training'])} and "
                "activations (mixed precision, Adam).")  # fmt: skip

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from catalog import citing
+from catalog.search import short
+from catalog.wording import word
 from site_gen.emit import links
-from site_gen.emit.numbers import number, signed
+from site_gen.emit.numbers import number, products, ratio, signed
 from site_gen.emit.page import Page
 from site_gen.enrich.compare import why_not_drawn
 from site_gen.enrich.measured import Metric, Row, Spread
@@ -100,12 +102,12 @@ class _Data:
         for fact in self.maker.facts(self.entry):
             if fact["id"] != "cost":
                 rows.append(self._row(fact["id"], fact["name"], Markup("").join(map(self._value, fact["terms"])),
-                                      sorted(value["text"] for value in fact["terms"]), fact["meaning"],
+                                      sorted(value["id"] for value in fact["terms"]), fact["meaning"],
                                       page.link(fact["link"])))
         cost = a.facts.cost
         for name, text in (("time", cost.time if cost else None), ("memory", cost.memory if cost else None)):
             if text:
-                rows.append(self._row(f"cost-{name}", f"Cost, {name}", page.inline(text), [" ".join(text.split())]))
+                rows.append(self._row(f"cost-{name}", f"Cost, {name}", page.inline(products(text)), [" ".join(text.split())]))
         rows += [
             self._row("strengths", "Strengths", self._claims(a.strengths), None),
             self._row("limits", "Limits", self._claims(a.limits), None),
@@ -125,7 +127,7 @@ class _Data:
                                   "Frameworks that were seen to say that they support it.", page.link("frameworks/")))
         reference = a.reference
         rows.append(self._row("contract", "Kind of call",
-                              self._value({"text": reference.contract, "meaning": page.meaning("contract",
+                              self._value({"text": word(reference.contract), "meaning": page.meaning("contract",
                                            reference.contract), "link": links.value("contract", reference.contract)}),
                               [reference.contract]))
         rows.append(self._row("checked", "Checked", escape(a.checked), [a.checked], page.meaning("checked", a.checked)))
@@ -247,7 +249,7 @@ class _Data:
         here = row.values.get(quality.key) if quality else None
         if dense and dense.median and here:
             cells["ratio"] = _spread(Spread(*(value / dense.median for value in (here.median, here.low, here.high))),
-                                     number)
+                                     ratio)
         return cells
 
     def _plot(self, plot: Plot, item: Item) -> dict[str, Any]:
@@ -289,8 +291,8 @@ class _Data:
             self.page.link("combinations/"), pair.first, pair.second, self.a.name, self.page.entry_name(pair.second),
             " (stale)" if {pair.first, pair.second} & set(self.site.combined.stale) else "")
         if pair.refused:
-            return name + Markup('<td colspan="5"><span class="zoo-muted">cannot be done</span> {}</td>').format(
-                pair.refused)
+            return name + Markup('<td colspan="5"><span class="zoo-muted">cannot be done:</span> {}</td>').format(
+                pair.refused.removeprefix(f"{pair.first}+{pair.second}: "))
         cells = [_spread(spread, lambda value: signed(value, 3)) if spread else [""]
                  for spread in (pair.change, pair.excess)]
         cells += [[number(pair.values[key].median)] if key in pair.values else [""]
@@ -331,7 +333,8 @@ class _Data:
             "setting": ", ".join(self._told(line.protocol)),
             "group": group.id if group else None, "rank": f"{rank} of {len(group.lines)}" if group and rank else "",
             "source": self._origin(line),
-            "parts": [[part.label, part.shown, list(part.tokens), int(part.soft)] for part in parts(line, found)],
+            "parts": [[part.label, self._said_in(line) if part.label == "source" else part.shown, list(part.tokens),
+                       int(part.soft)] for part in parts(line, found)],
         }
 
     def _told(self, setting: dict[str, Any]) -> list[str]:
@@ -342,6 +345,12 @@ class _Data:
             words.append(label if value is True else f"{label}: no" if value is False
                          else f"{label} {self.page.option(value)}")
         return words
+
+    def _said_in(self, line: Line) -> str:
+        """The source in plain text, as the page names it."""
+        source = line.record.source
+        name = short(self.site.works[source.work].work) if source.work in self.site.works else source.repository
+        return f"{name or source.stem}, {line.record.place}"
 
     def _origin(self, line: Line) -> Markup:
         record = line.record

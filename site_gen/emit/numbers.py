@@ -19,6 +19,16 @@ def tiny(value: float) -> str:
     return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}" if abs(value) >= 1e-6 else f"{value:.1e}"
 
 
+def ratio(value: float) -> str:
+    """Four digits, zeros at the end too, so that what stands under one another is of one length: 1.000, 1.086, 34.97."""
+    return number(value) if abs(value) < 0.01 or abs(value) >= 999.95 else f"{value:#.4g}"
+
+
+def products(text: str) -> str:
+    """A count as a reader writes it, from the plain text of an entry: out · in², in × in."""
+    return text.replace("^2", "²").replace("^3", "³").replace(" * ", " · ").replace(" x ", " × ")
+
+
 def signed(value: float, digits: int = 2) -> str:
     """+0.12, −0.03 with a real minus; a zero has no sign."""
     text = f"{abs(value):.{digits}f}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catalog import model
+from catalog.wording import word
 
 # What a field is called where its values are listed.
 NAMES = {
@@ -91,7 +92,7 @@ def build(catalog: Any, entries: Mapping[str, Any], surveys: Mapping[str, Any]) 
 
     def from_vocabulary(name: str) -> None:
         facet = vocabulary[name]
-        add(name, ((value, value, meaning, None) for value, meaning in facet.values.items()), facet.meaning,
+        add(name, ((value, word(value), meaning, None) for value, meaning in facet.values.items()), facet.meaning,
             f"vocabulary/#{name.replace('_', '-')}")
 
     def flat(values: Mapping[str, str]) -> list[tuple[str, str, str, str | None]]:
@@ -161,6 +162,6 @@ def _bits(facet: Any, entries: Iterable[Any]) -> Iterable[tuple[str, str, str, s
         for what, found in (entry.algorithm.facts.bits or {}).items():
             widths.setdefault(what, set()).update(found)
     for what, meaning in facet.values.items():
-        yield what, what, meaning, None
+        yield what, word(what), meaning, None
         for width in sorted(widths.get(what, ())):
             yield width_id(what, width), f"{width:g} bits" if width != 1 else "1 bit", "", what

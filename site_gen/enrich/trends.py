@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from catalog.wording import word
+
 LEAST = 3  # methods in a column from which a share is given, and from which a year has a column of its own
 
 
@@ -112,7 +114,7 @@ def trends(catalog: Any, works: Mapping[str, Any]) -> Trends:
         values = dict.fromkeys(catalog.vocabulary[fact].values)
         return series(
             ((introduced[entry.id], entry.introduced, getattr(entry.facts, fact), entry.id) for entry in entries),
-            {value: value.replace("-", " ") for value in values},
+            {value: word(value) for value in values},
         )
 
     return Trends(

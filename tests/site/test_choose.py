@@ -38,7 +38,7 @@ def test_the_address_is_the_question_and_the_form_the_address(new_page):
     page.wait_for_function("!location.search.includes('data=none')")
     assert "data=calibration" in where(page) and "GPTQ" in page.evaluate(NAMES)
     page.get_by_role("button", name="Start over").click()
-    assert where(page).endswith("/choose/") and "nothing asked" in status(page)
+    assert where(page).endswith("/choose/") and "nothing that you ask" in status(page)
     assert page.locator("#choose-memory").input_value() == ""
 
 

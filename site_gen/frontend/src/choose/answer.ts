@@ -195,6 +195,11 @@ export function said(text: string, values: Record<string, string>): string {
   return text.replace(/\{([a-z]+)\}/g, (blank, name: string) => (has(values, name) ? values[name] : blank));
 }
 
+/** 6.74 billion, 125 million: as the sizes of models are told. */
+export function largeNumber(value: number): string {
+  return value >= 999_500_000 ? `${digits(value / 1e9)} billion` : `${digits(value / 1e6)} million`;
+}
+
 /** A positive number with so many leading digits, half rounded up, without zeros at the end. */
 export function digits(value: number, places = 3): string {
   if (value === 0) return "0";
@@ -462,7 +467,7 @@ function judged(
     const large = model.parameters >= facts.large ? "large" : "medium";
     const own = said(texts.shown, { kind: says.model_kind[entry.kind], scale: says.scale[entry.scale] });
     const holds = ["any", model.kind].includes(entry.kind) && ["both", large].includes(entry.scale);
-    const what = `${model.kind.replaceAll("-", " ")} of ${digits(model.parameters / 1e6)} million parameters`;
+    const what = `${model.kind.replaceAll("-", " ")} of ${largeNumber(model.parameters)} parameters`;
     const article = "aeiou".includes(what[0]) ? "an" : "a";
     reason("shown", holds, holds ? own : said(texts.shown_falls, { says: own, model: `${article} ${what}` }));
   }

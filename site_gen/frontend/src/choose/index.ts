@@ -1,7 +1,7 @@
 // The page "Choose": a form that becomes a question, and the answer as a list. Everything chosen stands in the address;
 // a pasted config.json only with the numbers of its shape.
 
-import { answer, bytesOf, digits, readConfig, size } from "./answer";
+import { answer, bytesOf, digits, largeNumber, readConfig, size } from "./answer";
 import type { Answer, Entry, Facts, Question, Row, Shape } from "./answer";
 
 const FIRST = 60; // rows that a list shows before it is asked for the rest
@@ -213,8 +213,8 @@ class Chooser {
     const falls = found.rows.filter((row) => !row.stays);
     const parts: HTMLElement[] = [];
     const count = element("p", "zoo-chosen__count", falls.length
-      ? `${stays.length} of ${found.rows.length} methods stay.`
-      : `All ${found.rows.length} methods stay: nothing asked rules one out.`);
+      ? `${stays.length} of ${found.rows.length} methods fit.`
+      : `All ${found.rows.length} methods fit: nothing that you ask rules one out.`);
     count.setAttribute("role", "status");
     const most = Math.max(found.model?.total ?? 0, asked.memory ?? 0);
     const top = element("div", "zoo-chosen__top");
@@ -222,13 +222,13 @@ class Chooser {
     if (stays.length > 1) top.append(this.compareLink(stays));
     parts.push(top);
     if (found.model) parts.push(this.uncompressed(found, asked, most));
-    if (stays.length) parts.push(this.list("stays", "Methods that stay, best first", stays, most, asked));
+    if (stays.length) parts.push(this.list("stays", "Methods that fit, best first", stays, most, asked));
     else parts.push(element("p", "", "Nothing meets all of it. Below stands what each method breaks, fewest first."));
     if (falls.length) {
       const details = element("details", "zoo-section");
       (details as HTMLDetailsElement).open = this.fallsOpen || !stays.length;
-      details.append(element("summary", "", `${falls.length} ${falls.length === 1 ? "falls" : "fall"}, and why`));
-      details.append(this.list("falls", "Methods that fall", falls, most, asked));
+      details.append(element("summary", "", `${falls.length} ${falls.length === 1 ? "does" : "do"} not fit, and why`));
+      details.append(this.list("falls", "Methods that do not fit", falls, most, asked));
       details.addEventListener("toggle", () => (this.fallsOpen = (details as HTMLDetailsElement).open));
       parts.push(details);
     }
@@ -242,12 +242,14 @@ class Chooser {
     const per = model!.cache ? ` (${size(model!.cache / asked.tokens / asked.batch)} a token)` : "";
     const row = element("div", "zoo-choice zoo-choice--whole");
     const head = element("div", "zoo-choice__head");
-    head.append(element("strong", "", "Uncompressed"), element("span", "", "16 bit"), element("b", "", size(model!.total!)));
+    const name = element("div", "zoo-choice__name");
+    name.append(element("strong", "", "Uncompressed"), " ", element("span", "", "16 bit"));
+    head.append(name, " ", element("b", "", size(model!.total!)));
     const parts = { weights: model!.weights!, cache: model!.cache!, activations: model!.activations! };
     const key = element("ul", "zoo-chosen__key");
     for (const part of ["weights", "cache", "activations"]) key.append(element("li", part, part));
     const says = element("div", "zoo-choice__why");
-    says.append(element("p", "", `${digits(model!.parameters / 1e6, 4)} million parameters: weights ${size(parts.weights)}, cache ${
+    says.append(element("p", "", `${largeNumber(model!.parameters)} parameters: weights ${size(parts.weights)}, cache ${
       parts.cache ? size(parts.cache) : "none"}${per}, activations ${size(parts.activations)}. To train all weights takes ${
       size(model!.training)} and activations (mixed precision, Adam).${
       asked.memory ? ` The line in the bars is what the device has, ${size(asked.memory)}.` : ""}`), key);
@@ -307,14 +309,15 @@ class Chooser {
     const head = element("div", "zoo-choice__head");
     const link = element("a", "", entry.name) as HTMLAnchorElement;
     link.href = `${this.form.dataset.base}algorithms/${entry.id}/`;
-    head.append(link);
-    if (row.setting) head.append(element("span", "", row.setting));
-    if (row.takes) head.append(element("b", "", size(row.takes.total)));
+    const name = element("div", "zoo-choice__name");
+    name.append(link, " ", element("span", "", row.setting));
+    head.append(name, " ");
+    if (row.takes) head.append(element("b", "", size(row.takes.total)), " ");
     const place = this.facts.protocols.find((one) => one.id === this.control("by").value);
     if (row.measured !== undefined && place) {
       const [what] = place.label.split(",");
       head.append(element("span", "", `${what} ${place.better === "lower" ? "× " : ""}${alike(row.measured)}`));
-    } else if (row.stays && place) head.append(element("span", "", "not measured so"));
+    } else if (row.stays && place) head.append(element("span", "", "not measured"));
     item.append(head);
     if (row.takes && most > 0) item.append(this.bar(row.takes, row.takes.total, most, asked.memory));
     const why = element("ul", "zoo-choice__why");
