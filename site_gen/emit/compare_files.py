@@ -107,7 +107,8 @@ class _Data:
         cost = a.facts.cost
         for name, text in (("time", cost.time if cost else None), ("memory", cost.memory if cost else None)):
             if text:
-                rows.append(self._row(f"cost-{name}", f"Cost, {name}", page.inline(products(text)), [" ".join(text.split())]))
+                token = " ".join(text.split())
+                rows.append(self._row(f"cost-{name}", f"Cost, {name}", page.inline(products(text)), [token]))
         rows += [
             self._row("strengths", "Strengths", self._claims(a.strengths), None),
             self._row("limits", "Limits", self._claims(a.limits), None),

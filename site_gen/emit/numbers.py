@@ -20,7 +20,7 @@ def tiny(value: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """Four digits, zeros at the end too, so that what stands under one another is of one length: 1.000, 1.086, 34.97."""
+    """Four digits, zeros at the end too, so that a column is of one length: 1.000, 1.086, 34.97."""
     return number(value) if abs(value) < 0.01 or abs(value) >= 999.95 else f"{value:#.4g}"
 
 
