@@ -12,7 +12,7 @@ import torch
 
 from catalog import check
 from compzoo import recipes
-from reference_impls.bench import assets, language_bench, protocol
+from reference_impls.bench import assets, language_bench, models, protocol
 from reference_impls.bench.composition import Method
 from reference_impls.bench.run import run
 from reference_impls.core.contracts import contract_of
@@ -36,12 +36,21 @@ def compositions() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def little_text(monkeypatch) -> None:
+def little(monkeypatch) -> None:
     small = replace(protocol.LANGUAGE, test_windows=1, calibration_windows=4, sequence_length=64)
     monkeypatch.setattr(language_bench, "LANGUAGE", small)
     budget = protocol.Training(3, 2, 32, 1e-3)
     short = replace(protocol.SMALL_TRAINING, test_windows=1, sequence_length=32, training=budget)
     monkeypatch.setattr(protocol, "SMALL_TRAINING", short)
+    load = models.load_language
+
+    def first_two_blocks(*given) -> models.LoadedModel:
+        loaded = load(*given)
+        loaded.model.model.layers = loaded.model.model.layers[:2]
+        loaded.model.config.num_hidden_layers = 2
+        return loaded
+
+    monkeypatch.setattr(models, "load_language", first_two_blocks)
     whole = assets.text
     monkeypatch.setattr(assets, "text", lambda split, domain: whole(split, domain)[:6000])
 
@@ -64,7 +73,7 @@ def test_there_are_such_pairs() -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [pytest.param(*pair, id="+".join(pair)) for pair in compositions()])
-def test_a_declared_pair_runs_and_both_leave_a_trace(first: str, second: str, little_text, alone) -> None:
+def test_a_declared_pair_runs_and_both_leave_a_trace(first: str, second: str, little, alone) -> None:
     contracts = [contract_of(method(id).function) for id in (first, second)]
     if "training" in {contract.kind for contract in contracts}:
         _trains_a_student_of_that_design(*sorted((first, second), key=lambda id: method(id).contract.kind))
