@@ -45,9 +45,9 @@ def draw(
         y += high
     parts = [f'<svg class="zoo-lineage" width="100%" height="{y + BOTTOM:.0f}" role="group" '
              f'aria-label="{escape(title)}">']
-    wide = {year for year, _ in axis.labels(APART)}
+    few = _few(axis)
     for year, place in axis.labels(CLOSE):
-        later = "" if year in wide else " from-640"
+        later = "" if year in few else " from-640"
         parts.append(f'<line class="grid{later}" x1="{place:.1f}%" x2="{place:.1f}%" y1="{TOP - 4}" y2="{y:.0f}"/>'
                      f'<text class="year{later}" x="{place:.1f}%" y="{TOP - 10}" text-anchor="middle">{year}</text>')
     for place in axis.breaks():
@@ -60,6 +60,16 @@ def draw(
     for member, lines, middle in rows:
         parts.append(_row(site, member, lines, places[member.id][0], middle, name(member.id), address(member.id)))
     return Markup("".join([*parts, "</svg>"]))
+
+
+def _few(axis: TimeAxis) -> set[int]:
+    """The years with a label on a narrow screen: the first, the last, and between them what has room."""
+    kept = axis.labels(APART)
+    first = axis.years[0]
+    start = axis(first + 0.5)
+    if kept[0][0] != first and kept[-1][1] - start >= APART:
+        kept = [(first, start), *(label for label in kept[:-1] if label[1] - start >= APART), kept[-1]]
+    return {year for year, _ in kept}
 
 
 def _tie(places: dict[str, tuple[float, float]], source: str, target: str, kind: str, parent: bool) -> str:

@@ -12,6 +12,7 @@ from catalog.search import short
 from site_gen.emit import citation, ego, highlight, icons, links, numbers, plots
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.prose import Context, Prose
+from site_gen.enrich import explained
 from site_gen.enrich.measured import Curve, Metric, Row
 from site_gen.enrich.site import Entry, Site
 
@@ -133,13 +134,13 @@ class Page:
     def run_name(self, row: Row, entry: Entry) -> Markup:
         """The label of a row of the measurement: what ran, and with which options."""
         if row.role == "dense":
-            return Markup("Uncompressed")
+            return Markup(explained.dense(entry.measured.protocol["name"] if entry.measured else "").capitalize())
         if row.changed:
             return Markup(", ").join(
                 Markup("<code>{}={}</code>").format(key, self.option(value)) for key, value in row.changed.items()
             )
         other = self.site.entries.get(row.algorithm)
-        name = other.name if other else row.algorithm
+        name = other.name if other else explained.BASELINES.get(row.algorithm, row.algorithm)
         shown: Markup = escape(name)
         if other and other.id != entry.id:
             shown = Markup('<a href="{}">{}</a>').format(self.link(links.algorithm(other.id)), name)

@@ -76,12 +76,12 @@ def _scatter(plot: Plot, title: str, frame: Frame) -> str:
     x = _Scale([dot.x for dot in plot.dots], plot.x, left + 14, right - 14)
     y = _Scale([dot.y.median for dot in plot.dots], plot.y, bottom - 10, top + 12, plot.limit)
     parts = [_opened(frame, frame.height, title, area)]
-    for tick in y.ticks(26):
+    for tick, says in _told(y.ticks(26)):
         parts.append(f'<path class="grid" d="M{left} {y(tick):.1f}H{right}"/>')
-        parts.append(f'<text x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{number(tick)}</text>')
-    for tick in x.ticks(46):
+        parts.append(f'<text x="{left - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{says}</text>')
+    for tick, says in _told(x.ticks(46, across=True)):
         parts.append(f'<path class="grid" d="M{x(tick):.1f} {top}V{bottom}"/>')
-        parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{number(tick)}</text>')
+        parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{says}</text>')
     if plot.y.ratio and y.low <= 1 <= y.high:
         parts.append(f'<path class="dense" d="M{left} {y(1):.1f}H{right}"/>')
     parts.append(frame.axis(left if frame is WIDE else 0, top - 19, _title(plot.y)))
@@ -116,9 +116,9 @@ def _strip(plot: Plot, title: str, frame: Frame) -> str:
     bottom = height - frame.bottom
     y = _Scale([dot.y.median for dot in plot.dots], plot.y, left + 14, right - 14, plot.limit)
     parts = [_opened(frame, height, title, (left, top, right, bottom))]
-    for tick in y.ticks(52):
+    for tick, says in _told(y.ticks(52, across=True)):
         parts.append(f'<path class="grid" d="M{y(tick):.1f} {top}V{bottom}"/>')
-        parts.append(f'<text x="{y(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{number(tick)}</text>')
+        parts.append(f'<text x="{y(tick):.1f}" y="{bottom + 18}" text-anchor="middle">{says}</text>')
     for index, (name, dots) in enumerate(ordered):
         middle = top + LINE * (index + 0.68)
         parts.append(f'<path class="grid" d="M{left} {middle:.1f}H{right}"/>')
@@ -129,6 +129,12 @@ def _strip(plot: Plot, title: str, frame: Frame) -> str:
             parts.append(_mark(dot, y(dot.y.median), middle, plot, y.outside(dot.y.median), ""))
     parts.append(frame.axis(right, height - 10, _title(plot.y), "end"))
     return "".join([*parts, "</svg>"])
+
+
+def _told(ticks: list[float]) -> list[tuple[float, str]]:
+    """Each tick with its words; where one is grouped in threes, 10,000, all are: 2,000."""
+    grouped = any(tick >= 10000 for tick in ticks)
+    return [(tick, f"{tick:,.0f}" if grouped and tick >= 1000 else number(tick)) for tick in ticks]
 
 
 def _opened(frame: Frame, height: float, title: str, area: tuple[float, float, float, float]) -> str:
@@ -247,8 +253,14 @@ class _Scale:
     def outside(self, value: float) -> bool:
         return value > self.high
 
-    def ticks(self, apart: float) -> list[float]:
-        """Round values inside, at least `apart` units from each other; powers of ten, 2 and 5 before the others."""
+    def ticks(self, apart: float, across: bool = False) -> list[float]:
+        """Round values inside, at least `apart` units from each other; powers of ten, 2 and 5 before the others.
+
+        Numbers that stand side by side (`across`) have room for their digits too.
+        """
+        def room(one: float, other: float) -> float:
+            return max(apart, GLYPH * (len(number(one)) + len(number(other)) + 3) / 2 + 8) if across else apart
+
         even = self._even()
         if not self.axis.logarithmic:
             return even
@@ -256,7 +268,7 @@ class _Scale:
         inside = [tick for tick in known if self.low * 0.999 <= tick <= self.high * 1.001]
         kept: list[float] = []
         for tick in sorted(inside, key=lambda tick: (_roughness(tick), tick)):
-            if all(abs(self(tick) - self(other)) >= apart for other in kept):
+            if all(abs(self(tick) - self(other)) >= room(tick, other) for other in kept):
                 kept.append(tick)
         return sorted(kept) if len(kept) > 2 else even
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from catalog import citing
@@ -92,17 +93,26 @@ def by_family(site: Site) -> dict[str, dict[str, int]]:
 
 
 def filed_as(site: Site, family: str) -> dict[str, list[dict[str, str]]]:
-    """Survey -> its outermost sections, with their ids on its page, that mean this family of ours."""
+    """Survey -> its outermost sections, with their ids on its page, that mean this family of ours.
+
+    Where two have one title, those inside another section have its title before theirs.
+    """
     found: dict[str, list[dict[str, str]]] = {}
 
-    def walk(key: str, section: Any, outer: str | None) -> None:
+    def walk(key: str, section: Any, outer: str | None, above: str = "") -> None:
         means = section.section.family or outer
         if means == family and outer != family:
-            found.setdefault(key, []).append({"id": section.id, "title": section.section.title})
+            found.setdefault(key, []).append({"id": section.id, "title": section.section.title, "above": above})
         for inner in section.sections:
-            walk(key, inner, means)
+            walk(key, inner, means, section.section.title)
 
     for key, view in site.surveys.items():
         for section in view.sections:
             walk(key, section, None)
+    for sections in found.values():
+        said = Counter(section["title"] for section in sections)
+        for section in sections:
+            above = section.pop("above")
+            if above and said[section["title"]] > 1:
+                section["title"] = f"{above} › {section['title']}"
     return found

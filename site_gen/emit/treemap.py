@@ -140,7 +140,7 @@ def _treemap(lands: Sequence[Land], entries_only: bool, title: str) -> str:
     form = OVERVIEW
     counts = [_counts(land, entries_only) for land in lands]
     cells, whole = sum(map(len, counts)), max(1, sum(map(sum, counts)))
-    height = round(min(max(cells * 6600 / form.width, 160), 900))
+    height = round(min(max(cells * 7600 / form.width, 160), 900))
     weights = [max((sum(count) / whole + len(count) / max(1, cells)) / 2, LEAST_SHARE) for count in counts]
     parts = [_opened(form, height, title)]
     for land, count, box in zip(lands, counts, strips(weights, Box(0, 0, form.width, height), 1.3), strict=True):
@@ -221,7 +221,8 @@ def _group(ground: Ground, box: Box, form: Form) -> str:
     share = ground.entries / len(ground.methods) if ground.methods else 0
     covered = _rect(Box(box.x, box.y, box.w * share, box.h), form, "covered") if share else ""
     count = f"{ground.entries} of {len(ground.methods)}" if ground.methods else "none known"
-    lines = _label([name, count], box, form, "name") or _label([name], box, form, "name")
+    lines = (_label([name, count], box, form, "name") or _label([name], box, form, "name", after=f" {count}")
+             or _label([name], box, form, "name"))
     return (f'<g class="{"group" if ground.methods else "group empty"}">'
             f"<title>{escape(f'{name}: {ground_says(ground)}')}</title>{_rect(box, form, 'cell')}{covered}{lines}</g>")
 

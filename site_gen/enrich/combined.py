@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +44,17 @@ class Pair:
     values: dict[str, Spread]
     refused: str
     better: bool | None = None
+
+    def reason(self, name: Callable[[str], str]) -> str:
+        """Why it cannot be done, as the error says it but for the two methods, which get their names."""
+        text = self.refused.removeprefix(f"{self.first}+{self.second}: ")
+        names = {key: name(key) for key in (self.first, self.second)}
+        for one, other in ((self.first, self.second), (self.second, self.first)):
+            text = text.replace(f"{one}+{other}", f"{names[one]}, then {names[other]}")
+        for key, shown in names.items():
+            said = "|".join(re.escape(word) for word in dict.fromkeys((key, key.replace("-", "_"))))
+            text = re.sub(rf"(?<![\w.+-])(?:{said})(?![\w+-])", lambda _, shown=shown: shown, text)
+        return text
 
     @property
     def level(self) -> int | None:

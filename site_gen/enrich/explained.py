@@ -1,4 +1,4 @@
-"""What each protocol and each model of the bench can and cannot show, in one plain sentence each."""
+"""What each protocol and each model of the bench is called, and in a plain sentence what it can and cannot show."""
 
 from __future__ import annotations
 
@@ -37,6 +37,21 @@ MODELS = {
     "bits in groups of 32 before we got them, so rounding to that very grid costs nothing and is not shown.",
 }  # fmt: skip
 
+# What a heading calls them.
+TITLES = {
+    "language": "Language modelling", "language-large": "Language modelling, short,",
+    "compression-training": "Compressed while training", "compression-adaptation": "Compressed and adapted at once",
+    "adaptation": "Adaptation to code", "distillation": "Distillation", "small-training": "Small models from the start",
+    "rationales": "Learning from rationales", "decoding": "Decoding", "digits": "Images of digits",
+}  # fmt: skip
+NAMES = {"s": "S", "s-outliers": "S with outliers", "smollm2": "SmolLM2-135M"}
+
+# Runs that entries are compared with and that are no entries themselves.
+BASELINES = {"full-fine-tuning": "Full fine-tuning"}
+
+# What a run without any method is, where it is not the uncompressed model.
+DENSE = {"rationales": "untrained student"}
+
 # Protocols in which what the model is like decides what can be seen.
 COMPRESSING = ("language", "language-large", "compression-training", "compression-adaptation")
 
@@ -49,6 +64,18 @@ def protocol(name: str) -> str:
 def model(name: str, of_protocol: str) -> str:
     """The sentence on a model where the protocol compresses it; empty for a model that is not known here."""
     return MODELS.get(name, "") if of_protocol in COMPRESSING else ""
+
+
+def dense(name: str) -> str:
+    """What the run without a method is called in this protocol."""
+    return DENSE.get(name, "uncompressed")
+
+
+def title(name: str, version: int, model_name: str) -> str:
+    """Language modelling on S; later versions say so. A model that the protocol trains itself is not named."""
+    words = TITLES.get(name) or name.replace("-", " ").capitalize()
+    later = f" (version {version})" if version > 1 else ""
+    return words + later + (f" on {NAMES[model_name]}" if model_name in NAMES else "")
 
 
 def place(name: str, model_name: str) -> tuple[int, int, str, str]:

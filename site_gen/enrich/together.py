@@ -50,6 +50,11 @@ class Axis:
     def short(self) -> str:
         return self.label.partition(",")[0]
 
+    @property
+    def amount(self) -> str:
+        """The label within a sentence: "at the number of parameters"."""
+        return f"the number of {self.label}" if self.key in ("parameters", "trained_parameters") else self.label
+
 
 @dataclass(frozen=True)
 class Item:
@@ -113,6 +118,11 @@ class Plot:
         """The uncompressed model's run, of a current measurement where there is one."""
         return next(((item, row) for item, row in _runs(self.items) if row.role == "dense"), None)
 
+    @property
+    def dense_name(self) -> str:
+        """What the run without a method is called."""
+        return explained.dense(self.items[0].measured.protocol["name"])
+
     def level(self, item: Item, row: Row) -> Spread | None:
         return level(item, row, self.y)
 
@@ -169,10 +179,13 @@ class Section:
     rest: list[Item]
 
     @property
+    def model_name(self) -> str:
+        """Empty for a model that the protocol trains itself."""
+        return explained.NAMES.get(self.model, "")
+
+    @property
     def title(self) -> str:
-        """Language v1 on s. A model that the protocol trains itself has no name of its own."""
-        of_model = f" on {self.model}" if self.model in explained.MODELS else ""
-        return f"{self.name.replace('-', ' ').capitalize()} v{self.version}{of_model}"
+        return explained.title(self.name, self.version, self.model)
 
     @property
     def stale(self) -> list[Item]:
@@ -329,7 +342,8 @@ def _plot(x: Axis, items: list[Item], size: Callable[[Row], float | None]) -> Pl
         if (x.logarithmic and position <= 0) or (y.logarithmic and spread.low <= 0):
             continue
         if row.role == "dense":
-            found.setdefault(("", ""), Dot(position, spread, row, "", "uncompressed", None, (), False))
+            name = explained.dense(item.measured.protocol["name"])
+            found.setdefault(("", ""), Dot(position, spread, row, "", name, None, (), False))
             continue
         key = (row.algorithm, json.dumps(row.options, sort_keys=True, default=str))
         owner = item.entry.algorithm.home
@@ -361,11 +375,20 @@ def _runs(items: list[Item]) -> Iterator[tuple[Item, Row]]:
 
 
 def _name(item: Item, row: Row, ran: Entry | None) -> str:
-    """A run in few words: GPTQ; GPTQ, bits 2; Round-to-nearest (baseline)."""
-    name = ran.name if ran else row.algorithm
+    """A run in few words: GPTQ; GPTQ, 2 bits; CALM, threshold 0.4; Round-to-nearest (baseline)."""
+    name = ran.name if ran else explained.BASELINES.get(row.algorithm, row.algorithm)
     if row.changed:
-        return f"{name}, " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in row.changed.items())
+        return f"{name}, " + ", ".join(_option(key.replace("_", " "), value) for key, value in row.changed.items())
     return f"{name} (baseline)" if row.role == "baseline" else name
+
+
+def _option(words: str, value: Any) -> str:
+    """2 bits; rank 4; no outlier threshold."""
+    if value is None:
+        return f"no {words}"
+    if words.split()[-1] == "bits":
+        return f"{value} {words.removesuffix('s') if value == 1 else words}"
+    return f"{words} {value}"
 
 
 def _median(row: Row, key: str) -> float | None:

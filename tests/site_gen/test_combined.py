@@ -69,6 +69,12 @@ def test_better_order_only_where_every_seed_agrees():
     assert [(one.first, one.better) for one, _ in unclear.orders] == [("plain", None)]
 
 
+def test_a_reason_names_the_methods_and_nothing_else_of_the_error_changes():
+    pair = combined.Pair("a-b", "c", None, None, {}, "a-b+c: c spoils what a_b made, not a-b-x; put it first: c+a-b")
+    names = {"a-b": "AB", "c": "Cee"}
+    assert pair.reason(names.get) == "Cee spoils what AB made, not a-b-x; put it first: Cee, then AB"
+
+
 def test_refused_pair_has_its_reason_and_no_number():
     logs = {names: values for names, values in LOGS.items() if names != ("hostile", "plain")}
     found = shown(synthetic.combinations(logs, {("hostile", "plain"): "one is packed"}))
@@ -131,7 +137,7 @@ def test_map_shows_numbers_refusals_and_reasons(texts):
     assert table.count('<td class="zoo-heat-refused"') == 1
     assert 'href="#hostile-plain" aria-label="cannot be done"' in table
     row = page[page.index('<tr id="hostile-plain">'):]
-    assert html.escape("hostile+plain: <script>") in row and "<script>" not in page
+    assert 'Cannot be done:</span> ' + html.escape("<script>") in row and "<script>" not in page
     row = re.search(r'<tr id="plain-hostile">.*?</tr>', page, re.DOTALL)[0]
     assert "+0.550" in row and "+0.350 to +0.900" in row and "−0.050" in row and "34.81" in row
     assert "Stale" in page and "zoo-note--warn" in page

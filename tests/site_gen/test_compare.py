@@ -189,7 +189,8 @@ def test_measured_once_for_each_protocol(loaded):
     assert here["dense"]["perplexity"] == ["20.10", "20.00 to 20.20"]
     assert here["dense"]["ratio"][0] == "1" and here["rows"][0]["cells"]["bytes_on_disk"] == ["1.70 MB"]
     assert [one["declared"] for one in here["rows"]] == [True, False]  # the sweep's own declared run stands once
-    assert loaded["plain"]["measured"]["says"] == "measured under Language v1 on s and Language large v1 on smollm2"
+    assert loaded["plain"]["measured"]["says"] == (
+        "measured under Language modelling on S and Language modelling, short, on SmolLM2-135M")
     assert loaded["hostile"]["measured"] == {"says": "not measured yet", "sections": []}
 
 

@@ -128,12 +128,12 @@ def test_each_run_stands_once_and_under_its_own_family():
     (section,) = sections([pruning, rounding])
     (plot,) = section.plots
     found = {dot.name: dot for dot in plot.dots}
-    assert set(found) == {"uncompressed", "RTN", "RTN, bits 2", "PRUNE", "control (baseline)"}
+    assert set(found) == {"uncompressed", "RTN", "RTN, 2 bits", "PRUNE", "control (baseline)"}
     assert found["RTN"].y.median == 1.5 and found["RTN"].row.role == "declared"  # not what another entry compared with
     assert found["RTN"].families == ("quantization", "pruning") and found["RTN"].family == "quantization"
     assert found["control (baseline)"].family is None and found["control (baseline)"].families == ("pruning",)
     assert found["uncompressed"].families == () and found["PRUNE"].stale and not found["RTN"].stale
-    assert [dot.name for dot in plot.front] == ["RTN, bits 2", "RTN", "PRUNE", "uncompressed"]
+    assert [dot.name for dot in plot.front] == ["RTN, 2 bits", "RTN", "PRUNE", "uncompressed"]
     assert [row.role for row in section.items[1].rows] == ["declared", "sweep"]  # the declared value is not there twice
     assert section.stale == [section.items[0]]
 

@@ -86,7 +86,8 @@ function serve(table: HTMLTableElement): void {
       if (fits) shown += 1;
     }
     const narrowed = asked.length > 0 || wanted.length > 0;
-    if (count) count.textContent = narrowed ? `${shown} of ${rows.length}` : `${rows.length}`;
+    const total = rows.length.toLocaleString("en");
+    if (count) count.textContent = narrowed ? `${shown.toLocaleString("en")} of ${total}` : total;
     if (reset) reset.hidden = !narrowed && !sorted;
     table.dispatchEvent(new CustomEvent("zoo-rows", { bubbles: true, detail: { shown, of: rows.length } }));
   }
