@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from catalog import choosing
 from site_gen.emit import choose_files
+from site_gen.enrich import explained
 
 if TYPE_CHECKING:
     from site_gen.emit.pages import Pages
@@ -20,6 +21,7 @@ def pages(maker: Pages) -> dict[str, str]:
               for name in ("compresses", "data", "training", "needs_for_speed")}  # fmt: skip
     return {f"{choose_files.ADDRESS}index.md": maker.render(
         "choose.md.jinja", choose_files.ADDRESS, "Choose", front=front, wide=True, choose=choose, values=values,
-        names=choose.facts["values"], size=choosing.size, digits=choosing.digits, file=choose_files.FILE,
+        names=choose.facts["values"], size=choosing.size, digits=choosing.digits,
+        title_of=explained.title, file=choose_files.FILE,
         stored={one.id: one for one in choose.stored},
     )}  # fmt: skip

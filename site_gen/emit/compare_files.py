@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from catalog import citing
-from catalog.search import short
 from catalog.wording import word
 from site_gen.emit import links
 from site_gen.emit.numbers import number, products, ratio, signed
@@ -223,9 +222,8 @@ class _Data:
             "seeds": len(section.protocol.get("seeds") or []),
             "columns": ([{"key": "ratio", "name": f"{quality.short} ratio", "better": quality.better}]
                         if quality and quality.ratio else [])
-            + [{"key": metric.key, "name": metric.label + (
-                f" ({metric.unit})" if metric.unit and "byte" not in metric.key
-                and metric.unit not in metric.label.split() else ""), "better": metric.better}
+            + [{"key": metric.key, "better": metric.better,
+                "name": metric.label + (f" ({metric.unit_beside})" if metric.unit_beside else "")}
                for metric in metrics],
             "dense": self._cells(dense, item, metrics, quality) if dense else None,
             "rows": [{"name": self._run(row), "declared": row.role == "declared",
@@ -334,8 +332,7 @@ class _Data:
             "setting": ", ".join(self._told(line.protocol)),
             "group": group.id if group else None, "rank": f"{rank} of {len(group.lines)}" if group and rank else "",
             "source": self._origin(line),
-            "parts": [[part.label, self._said_in(line) if part.label == "source" else part.shown, list(part.tokens),
-                       int(part.soft)] for part in parts(line, found)],
+            "parts": [[part.label, part.shown, list(part.tokens), int(part.soft)] for part in parts(line, found)],
         }
 
     def _told(self, setting: dict[str, Any]) -> list[str]:
@@ -346,12 +343,6 @@ class _Data:
             words.append(label if value is True else f"{label}: no" if value is False
                          else f"{label} {self.page.option(value)}")
         return words
-
-    def _said_in(self, line: Line) -> str:
-        """The source in plain text, as the page names it."""
-        source = line.record.source
-        name = short(self.site.works[source.work].work) if source.work in self.site.works else source.repository
-        return f"{name or source.stem}, {line.record.place}"
 
     def _origin(self, line: Line) -> Markup:
         record = line.record

@@ -39,6 +39,12 @@ class Metric:
     better: str  # lower | higher | neither
     unit: str
 
+    @property
+    def unit_beside(self) -> str:
+        """The unit where neither the label nor the numbers say it: "bits a weight" and "tokens a second" do."""
+        told = "byte" in self.key or self.unit in self.label.split() or self.label.endswith(" a second")
+        return "" if told else self.unit
+
 
 @dataclass(frozen=True)
 class Point:

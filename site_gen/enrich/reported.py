@@ -16,6 +16,7 @@ from typing import Any
 
 from catalog import reported
 from catalog.reported import Record, Word
+from catalog.search import short
 
 HARD = ("evaluation", "compression")
 NONE, UNTOLD = "none given", "not told"
@@ -31,6 +32,7 @@ class Line:
     entry: str | None
     family: str | None
     settings: dict[str, dict[str, Any]]  # part -> setting -> value
+    source: str  # as people call it: Frantar et al. 2023, or owner/name
 
     @property
     def protocol(self) -> dict[str, Any]:
@@ -152,8 +154,9 @@ def reported_numbers(catalog: Any, entries: dict[str, Any], works: dict[str, Any
         settings: dict[str, dict[str, Any]] = {part: {} for part in (*HARD, "calibration", "method", "outcome")}
         for name, value in record.setting.items():
             settings[words.settings[name].part][name] = value
+        work = catalog.bibliography.get(record.source.work or "")
         lines.append(Line(number, record, reported.speaker(catalog, record), entry.id if entry else None, family,
-                          settings))
+                          settings, short(work) if work else record.source.repository or record.source.stem))
     groups = _groups(lines, words)
     group_of = {line.number: group for group in groups for line in group.lines}
     found = Reported(words, lines, groups, [], group_of, _sheets(lines, words))
@@ -293,7 +296,7 @@ def parts(line: Line, found: Reported) -> list[Part]:
     given += f" ({record.baseline_is})" if record.baseline is not None and record.baseline_is else ""
     cut.append(Part("uncompressed model", given, () if record.baseline is None else (given,), True))
     scope = (f"protocol {record.protocol}",) if record.protocol else ()
-    cut.append(Part("source", f"{record.source.stem}, {record.place}", (table, *scope)))
+    cut.append(Part("source", f"{line.source}, {record.place}", (table, *scope)))
     return cut
 
 

@@ -170,7 +170,9 @@ def test_ties(new_page):
     page = ready(new_page("compare/?a=wanda&a=mamba"), "Wanda", "Mamba")
     ties = page.locator(".zoo-compare__ties").inner_text()
     assert "different families" in ties and "No relation is declared between Wanda and Mamba." in ties
-    assert re.search(r"No citation between the papers of Wanda and Mamba is known\. .*list.*list", ties)
+    assert re.search(r"No citation is known between the papers of Wanda and Mamba\. .*list.*list", ties)
+    page = ready(new_page("compare/?a=wanda&a=sparsegpt&a=gptq"), "Wanda", "SparseGPT")
+    assert "The paper of Wanda cites those of SparseGPT and GPTQ." in page.locator(".zoo-compare__ties").inner_text()
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ def test_measured_under_one_protocol_at_a_time(new_page, data):
 
 def test_what_is_not_drawn_says_why(new_page, data):
     mamba = data("mamba")["measured"]["says"]
-    assert mamba.startswith("measured under Small training")
+    assert mamba.startswith("measured under Small models")
     page = ready(new_page("compare/?a=gptq&a=mamba&a=awq"), "GPTQ", "Mamba", "AWQ")
     said = page.locator("#zoo-compare-measured").inner_text()
     assert f"Not in this plot: Mamba, {mamba}." in said
@@ -250,7 +252,7 @@ def test_reasons_are_those_of_the_build(new_page, catalog):
             if facing and not any(group and found.group_of.get(o.number) is group for o in its):
                 wanted.append(min((differing(parts(line, found), parts(o, found)) for o in facing), key=len))
     page = ready(new_page("compare/?a=gptq&a=awq"), "GPTQ", "AWQ")
-    page.locator("#reported ~ details").first.evaluate("one => one.open = true")
+    page.locator("#reported ~ div details").first.evaluate("one => one.open = true")
     shown = page.locator(".zoo-compare__apart .zoo-compare__value small:last-child").all_inner_texts()
     told = sorted("; ".join(f"{label} {here} in both" if here == there else f"{label} {here} / {there}"
                             for label, here, there in differs) for differs in wanted)
@@ -352,14 +354,25 @@ def test_without_script_the_pairs_are_there_and_nothing_is_dead(new_page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_four_on_a_phone(new_page, scheme):
-    four = "compare/?a=magnitude-pruning&a=sparsegpt&a=wanda&a=mamba"
-    page = ready(new_page(four, width=390, height=844, scheme=scheme), "Magnitude pruning", "SparseGPT")
+    four = "compare/?a=magnitude-pruning&a=mamba&a=wanda&a=sparsegpt"
+    page = ready(new_page(four, width=390, height=844, scheme=scheme), "Magnitude pruning", "Mamba")
     assert page.locator("#zoo-compare-facts .katex").count()  # whose hidden text must not widen the page
     assert wide(page)
-    box = page.locator(".zoo-compare__box").first
-    assert box.evaluate("box => box.scrollWidth > box.clientWidth && box.scrollHeight > box.clientHeight")
-    box.evaluate("box => box.scrollTo(200, 400)")
-    frame, head, field = (page.locator(one).first.bounding_box() for one in (
-        ".zoo-compare__box", ".zoo-compare__box thead th", ".zoo-compare__box tbody th"))
-    assert abs(head["y"] - frame["y"]) < 4  # heads stay on top
-    assert abs(field["x"] - frame["x"]) < 4  # and the fields at the side
+    facts = page.locator("#zoo-compare-facts")
+    pressed = facts.locator(".zoo-sight [aria-pressed='true']")
+    assert heads(page)[:2] == pressed.all_inner_texts() == ["Magnitude pruning", "Mamba"]  # two of the four
+    agree = page.locator("#facts + p [role=status]")
+    equal = facts.locator("tbody tr:not(.zoo-differs, .zoo-compare__texts)").count()
+    assert agree.inner_text().split()[0] == str(equal)  # of these two
+    facts.get_by_role("button", name="SparseGPT").press("Enter")
+    assert pressed.all_inner_texts() == ["Magnitude pruning", "SparseGPT"]  # in the place of the one asked for first
+    assert page.evaluate("document.activeElement.textContent") == "SparseGPT"
+    assert asked(page)["see"] == ["sparsegpt", "magnitude-pruning"]
+    assert facts.locator("thead th[data-nth='3']").count() == 1  # the mark it has among all
+    assert set(page.locator(".zoo-sight [aria-pressed='true']").all_text_contents()) == {"Magnitude pruning", "SparseGPT"}
+    page.set_viewport_size({"width": 820, "height": 900})
+    page.wait_for_function("document.querySelectorAll('#zoo-compare-facts thead th[data-nth]').length === 4")
+    assert page.locator(".zoo-sight").count() == 0 and wide(page)
+    page.evaluate("scrollTo(0, 1200)")
+    head, bar = (page.locator(one).first.bounding_box() for one in ("#zoo-compare-facts thead", ".md-header"))
+    assert abs(head["y"] - bar["y"] - bar["height"]) < 4  # heads stay under the page's

@@ -3,8 +3,12 @@
 import { type Entry, type Row, union } from "./data";
 import { boxed, el, made, mark } from "./dom";
 
-/** What stands over a column. */
-export function head(entry: Entry, place: number): HTMLTableCellElement {
+/** What stands over the columns, with the mark that each has among all. */
+export function heads(entries: Entry[], all: Entry[]): HTMLTableCellElement[] {
+  return entries.map((entry) => head(entry, all.indexOf(entry)));
+}
+
+function head(entry: Entry, place: number): HTMLTableCellElement {
   const family = made("a", entry.family.icon, { class: "zoo-chip zoo-family", "data-family": entry.family.id, href: entry.family.url });
   family.append(entry.family.name);
   return el("th", { scope: "col", "data-nth": place },
@@ -12,8 +16,9 @@ export function head(entry: Entry, place: number): HTMLTableCellElement {
     el("span", { class: "zoo-compare__meta" }, family, " ", el("a", { href: entry.group.url }, entry.group.name)));
 }
 
-/** The table; `only`: without the rows in which all agree. Returns it with the number of rows that agree. */
-export function factsTable(entries: Entry[], only: boolean): { element: HTMLElement; equal: number } {
+/** The table of these of `all` that are chosen; `only`: without the rows in which they agree. Returns it with the number of
+ *  rows that agree. */
+export function factsTable(entries: Entry[], all: Entry[], only: boolean): { element: HTMLElement; equal: number } {
   const byKey = entries.map((entry) => new Map(entry.rows.map((row) => [row.key, row])));
   const body = el("tbody");
   let equal = 0;
@@ -31,7 +36,7 @@ export function factsTable(entries: Entry[], only: boolean): { element: HTMLElem
       el("th", { scope: "row" }, name, differs && el("span", { class: "zoo-differs__mark" }, "differs")),
       ...cells.map((row) => (row ? made("td", row.html) : el("td", {}, el("span", { class: "zoo-muted" }, "not stated"))))));
   }
-  const heads = el("tr", {}, el("td", {}, el("span", { class: "zoo-status" }, "Field")), ...entries.map(head));
-  const table = el("table", { class: "zoo-compare__table", style: `--columns: ${entries.length}` }, el("thead", {}, heads), body);
+  const row = el("tr", {}, el("td", {}, el("span", { class: "zoo-status" }, "Field")), ...heads(entries, all));
+  const table = el("table", { class: "zoo-compare__table", style: `--columns: ${entries.length}` }, el("thead", {}, row), body);
   return { element: boxed("Facts side by side", table, "zoo-compare__box"), equal };
 }

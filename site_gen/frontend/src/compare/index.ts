@@ -5,12 +5,14 @@ import { Chooser } from "./chooser";
 import { cite } from "./cite";
 import { code } from "./code";
 import { type Entry, Loader, Missing } from "./data";
-import { button, el } from "./dom";
+import { button, el, mark } from "./dom";
 import { factsTable } from "./facts";
 import { combined, measured } from "./measured";
 import { reported } from "./reported";
 import { type State, query, read } from "./state";
-import { ties } from "./ties";
+import { surveys, ties } from "./ties";
+
+const PHONE = "(max-width: 44.9em)"; // where two columns fit, as in compare.css
 
 /** Serves the page; `base` is the root of the site. */
 export function startCompare(base: string, root: HTMLElement): Promise<void> {
@@ -25,7 +27,9 @@ export function startCompare(base: string, root: HTMLElement): Promise<void> {
   const say = (text: string) => (status.textContent = text);
   const chooser = new Chooser(base, most, (entries) => go({ ...state, entries }));
   const title = document.title;
-  let state: State = { entries: [], only: false, on: "" };
+  const phone = matchMedia(PHONE);
+  let state: State = { entries: [], only: false, see: [], on: "" };
+  let columns: (() => void)[] = []; // draws the tables with a column an entry again
   let codeOpen = false;
   let turn = 0;
 
@@ -98,15 +102,16 @@ export function startCompare(base: string, root: HTMLElement): Promise<void> {
       return;
     }
     const several = entries.length > 1;
+    columns = [];
     const citing = cite(entries, base, say);
     output.replaceChildren(
       ...(several ? [nav()] : []),
       ...section("facts", "Facts", ...facts(entries)),
       ...(several ? [
-        ...section("ties", "What ties them", ...ties(entries)),
+        ...section("ties", "What ties them", ...ties(entries), beside(entries, surveys)),
         ...section("measured", "Measured", el("div", { id: "zoo-compare-measured" }, ...measuredParts(entries))),
         ...section("combined", "One after the other", ...combined(entries)),
-        ...section("reported", "Reported in the literature", ...reported(entries)),
+        ...section("reported", "Reported in the literature", beside(entries, reported)),
       ] : []),
       ...section("code", "Code", ...code(entries, codeOpen, () => (codeOpen = true)), command(entries)),
       ...section("cite", "Cite", ...citing.elements),
@@ -115,22 +120,66 @@ export function startCompare(base: string, root: HTMLElement): Promise<void> {
     if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
   }
 
+  /** The entries that have a column: all, on a phone two. */
+  function inSight(entries: Entry[]): Entry[] {
+    if (!phone.matches || entries.length < 3) return entries;
+    const ids = recent(entries);
+    return entries.filter((entry) => ids.includes(entry.id));
+  }
+
+  /** The two that a phone shows, the one asked for last first. */
+  function recent(entries: Entry[]): string[] {
+    const ids = entries.map((entry) => entry.id);
+    return [...new Set([...state.see.filter((id) => ids.includes(id)), ...ids])].slice(0, 2);
+  }
+
+  /** Parts with a column an entry, drawn again when others come in sight. */
+  function beside(entries: Entry[], draw: (shown: Entry[], all: Entry[]) => HTMLElement[], id: string | null = null): HTMLElement {
+    const box = el("div", { id });
+    const fill = () => {
+      const shown = inSight(entries);
+      box.replaceChildren(...draw(shown, entries));
+      for (const table of box.querySelectorAll<HTMLTableElement>(".zoo-compare__table")) {
+        table.toggleAttribute("data-over", phone.matches || shown.length > 2); // the field over its row, where columns are narrow
+        if (shown.length < entries.length) table.tHead!.prepend(sight(entries, shown));
+      }
+    };
+    columns.push(fill);
+    fill();
+    return box;
+  }
+
+  /** Which two of more a phone shows; another one takes the place of the one that was asked for first. */
+  function sight(entries: Entry[], shown: Entry[]): HTMLElement {
+    const buttons = entries.map((entry, place) => {
+      const one = button("", () => {
+        const name = one.closest("[aria-label]:not(.zoo-sight__all)")!.getAttribute("aria-label")!;
+        turned({ see: [entry.id, ...recent(entries).filter((id) => id !== entry.id)].slice(0, 2) });
+        for (const draw of columns) draw();
+        output.querySelector<HTMLElement>(`[aria-label="${name}"] [data-sight="${entry.id}"]`)?.focus({ preventScroll: true });
+      }, { "aria-pressed": String(shown.includes(entry)), "data-sight": entry.id });
+      one.append(mark(place), el("span", {}, entry.name));
+      return one;
+    });
+    return el("tr", { class: "zoo-sight", role: "row" }, el("td", { role: "cell" },
+      el("div", { class: "zoo-sight__all", role: "group", "aria-label": "The two in sight" }, ...buttons)));
+  }
+
   function facts(entries: Entry[]): HTMLElement[] {
-    const box = el("div", { id: "zoo-compare-facts" });
-    const draw = () => {
-      const { element, equal } = factsTable(entries, state.only);
-      const note = state.only && equal ? ` ${equal} rows in which all agree are hidden.` : ` ${equal} rows agree.`;
-      count.textContent = note;
-      box.replaceChildren(element);
+    const draw = (shown: Entry[]) => {
+      const { element, equal } = factsTable(shown, entries, state.only);
+      const agree = `${equal} row${equal === 1 ? "" : "s"}`;
+      count.textContent = state.only && equal ? ` ${agree} in which ${shown.length > 2 ? "all" : "both"} agree ${equal === 1 ? "is" : "are"} hidden.` : ` ${agree} ${equal === 1 ? "agrees" : "agree"}.`;
+      return [element];
     };
     const only = el("input", { type: "checkbox" });
     only.checked = state.only;
     only.addEventListener("change", () => {
       turned({ only: only.checked });
-      draw();
+      for (const again of columns) again();
     });
     const count = el("span", { role: "status" });
-    draw();
+    const box = beside(entries, draw, "zoo-compare-facts");
     return entries.length > 1 ? [el("p", { class: "zoo-table-controls" }, el("label", {}, only, " Only differences"), count), box] : [box];
   }
 
@@ -147,6 +196,9 @@ export function startCompare(base: string, root: HTMLElement): Promise<void> {
   if (header) new ResizeObserver(() => output.style.setProperty("--zoo-header", `${header.offsetHeight}px`)).observe(header);
   root.append(chooser.element, status, troubles);
   root.after(output);
+  phone.addEventListener("change", () => {
+    for (const draw of columns) draw();
+  });
   addEventListener("popstate", () => void follow());
   return follow();
 }

@@ -89,13 +89,18 @@ function numbers(here: Here[]): HTMLElement {
     return el("td", { class: "zoo-number" }, median, range && el("small", {}, range));
   });
   const dense = here.find((one) => one.section.dense)?.section.dense;
-  const table = el("table", { class: "zoo-numbers" },
+  const table = el("table", { class: "zoo-numbers zoo-folds", style: folded(columns.map(({ name, better }) => name + ARROWS[better])) },
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Run"), ...columns.map(columnHead))),
     dense && el("tbody", {}, el("tr", { class: "zoo-row--dense" }, el("th", { scope: "row" }, "Uncompressed"), ...cells(dense))),
     ...here.map(({ entry, place, section }) => el("tbody", {},
       el("tr", {}, el("th", { class: "zoo-between", scope: "rowgroup", colspan: columns.length + 1 }, mark(place), ` ${entry.name}`)),
       ...section.rows.map((row) => el("tr", { class: row.declared ? "zoo-row--declared" : "" }, made("th", row.name, { scope: "row" }), ...cells(row.cells))))));
   return boxed("The same numbers", table);
+}
+
+/** What the columns after the first are called, for phones, where values stand under these. */
+function folded(names: string[]): string {
+  return names.map((name, i) => `--c${i + 2}: ${JSON.stringify(name)}`).join("; ");
 }
 
 function columnHead({ name, better }: Column): HTMLTableCellElement {
@@ -109,7 +114,7 @@ export function combined(entries: Entry[]): HTMLElement[] {
   const rows = pairs(entries).flatMap(([one, other]) => [one.combined.pairs[other.id], other.combined.pairs[one.id]]).filter(Boolean);
   const says = entries.find((entry) => entry.combined.says)?.combined.says;
   if (!rows.length || !says) return [el("p", { class: "zoo-muted" }, "No two of them were measured one after the other.")];
-  const table = el("table", { class: "zoo-numbers" },
+  const table = el("table", { class: "zoo-numbers zoo-folds", style: folded(PAIR.slice(1)) },
     el("thead", {}, el("tr", {}, ...PAIR.map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, ...rows.map((row) => made("tr", row))));
   return [made("p", says), boxed("Combinations", table)];

@@ -2,7 +2,7 @@
 
 import { type Entry, type Group, type Line, differing, grouped } from "./data";
 import { boxed, el, made } from "./dom";
-import { head } from "./facts";
+import { heads } from "./facts";
 
 interface Own {
   entry: Entry;
@@ -11,7 +11,8 @@ interface Own {
 
 const BETTER = { lower: "lower is better", higher: "higher is better", neither: "" };
 
-export function reported(entries: Entry[]): HTMLElement[] {
+/** Numbers of these of `chosen` that are shown. */
+export function reported(entries: Entry[], chosen: Entry[]): HTMLElement[] {
   const all = entries.flatMap((entry) => entry.reported.lines.map((line): Own => ({ entry, line })));
   const several = (lines: Own[]) => new Set(lines.map(({ entry }) => entry.id)).size > 1;
   const groups = [...grouped(all.filter(({ line }) => line.group), ({ line }) => line.group!).values()].filter(several);
@@ -23,14 +24,14 @@ export function reported(entries: Entry[]): HTMLElement[] {
   const faced = new Set(apart.flat());
   const parts: HTMLElement[] = [];
   parts.push(groups.length
-    ? table("Numbers under one protocol", entries, protocols(entries, groups))
-    : el("p", { class: "zoo-note" }, all.length ? "No two of them have a number under one protocol." : "No number of the literature is recorded for any of them."));
+    ? table("Numbers under one protocol", entries, chosen, protocols(entries, groups))
+    : el("p", { class: "zoo-note" }, all.length ? `${entries.length > 2 ? "No two of them" : entries.map(({ name }) => name).join(" and ")} have ${entries.length > 2 ? "a" : "no"} number under one protocol.` : "No number of the literature is recorded for any of them."));
   if (apart.length) {
     const count = apart.flat().length;
     parts.push(el("details", { class: "zoo-section", open: !groups.length && count <= 12 },
       el("summary", {}, "Not comparable, and why ", el("small", {}, String(count))),
       el("p", { class: "zoo-muted" }, "Same model, same metric, same data, another protocol. Under each number: the nearest number of another of the chosen, and in what the two differ, first here, then there."),
-      table("Numbers that do not compare", entries, [el("tbody", {}, ...apart.map((lines) => apartRow(entries, lines, facing)))], "zoo-compare__apart")));
+      table("Numbers that do not compare", entries, chosen, [el("tbody", {}, ...apart.map((lines) => apartRow(entries, lines, facing)))], "zoo-compare__apart")));
   }
   const alone = entries.map((entry) => ({ entry, count: all.filter((own) => own.entry === entry && !agreeing.has(own) && !faced.has(own)).length }))
     .filter(({ count }) => count);
@@ -41,9 +42,9 @@ export function reported(entries: Entry[]): HTMLElement[] {
   return parts;
 }
 
-function table(label: string, entries: Entry[], bodies: HTMLElement[], kind = ""): HTMLElement {
+function table(label: string, entries: Entry[], chosen: Entry[], bodies: HTMLElement[], kind = ""): HTMLElement {
   return boxed(label, el("table", { class: `zoo-compare__table zoo-compare__reported ${kind}`, style: `--columns: ${entries.length}` },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "What"), ...entries.map(head))), ...bodies), "zoo-compare__box");
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "What"), ...heads(entries, chosen))), ...bodies), "zoo-compare__box");
 }
 
 function subject(line: Line, ...more: Node[]): HTMLElement {

@@ -2,10 +2,10 @@
 
 import { type Entry, grouped, pairs } from "./data";
 import { boxed, el, made } from "./dom";
-import { head } from "./facts";
+import { heads } from "./facts";
 
 export function ties(entries: Entry[]): HTMLElement[] {
-  return [el("ul", { class: "zoo-compare__ties" }, ...[place(entries), ...relations(entries), ...citations(entries)]), ...surveys(entries)];
+  return [el("ul", { class: "zoo-compare__ties" }, ...[place(entries), ...relations(entries), ...citations(entries)])];
 }
 
 function link(url: string, text: string): HTMLElement {
@@ -45,6 +45,8 @@ function relations(entries: Entry[]): HTMLElement[] {
 
 function citations(entries: Entry[]): HTMLElement[] {
   const found: HTMLElement[] = [];
+  const cited = new Map<Entry, Entry[]>();
+  const apart: [Entry, Entry][] = [];
   for (const [one, other] of pairs(entries)) {
     if (!one.paper || !other.paper) continue;
     if (one.paper === other.paper) {
@@ -52,10 +54,16 @@ function citations(entries: Entry[]): HTMLElement[] {
       continue;
     }
     const ways = [[one, other], [other, one]].filter(([from, to]) => from.cites.works.some((work) => work.key === to.paper));
-    for (const [from, to] of ways) found.push(el("li", {}, `The paper of ${from.name} cites that of ${to.name}.`));
-    if (!ways.length) {
-      found.push(el("li", { class: "zoo-muted" }, `No citation between the papers of ${one.name} and ${other.name} is known. ${one.cites.known} ${other.cites.known}`));
-    }
+    for (const [from, to] of ways) cited.set(from, [...(cited.get(from) ?? []), to]);
+    if (!ways.length) apart.push([one, other]);
+  }
+  for (const from of entries) {
+    const those = cited.get(from);
+    if (those) found.push(el("li", {}, `The paper of ${from.name} cites ${those.length > 1 ? "those" : "that"} of `, ...listed(those.map((to) => to.name)), "."));
+  }
+  if (apart.length) {
+    const lists = [...new Set(apart.flat())].map((entry) => entry.cites.known).join(" ");
+    found.push(el("li", { class: "zoo-muted" }, `No citation is known between the papers of ${apart.map(([one, other]) => `${one.name} and ${other.name}`).join("; ")}. ${lists}`));
   }
   const [first, ...rest] = entries;
   const shared = first.cites.works.filter((work) => rest.every((entry) => entry.cites.works.some((other) => other.key === work.key)));
@@ -66,16 +74,17 @@ function citations(entries: Entry[]): HTMLElement[] {
   return found;
 }
 
-function surveys(entries: Entry[]): HTMLElement[] {
-  const all = grouped(entries.flatMap((entry) => entry.surveys.map((survey) => ({ ...survey, entry: entry.id }))), (one) => one.key);
-  const shared = [...all.values()].filter((filings) => new Set(filings.map((one) => one.entry)).size > 1);
-  if (!shared.length) return [el("p", { class: "zoo-muted" }, "No survey was seen to file two of them.")];
+/** Where surveys file these of `all` that are chosen. */
+export function surveys(entries: Entry[], all: Entry[]): HTMLElement[] {
+  const filed = grouped(entries.flatMap((entry) => entry.surveys.map((survey) => ({ ...survey, entry: entry.id }))), (one) => one.key);
+  const shared = [...filed.values()].filter((filings) => new Set(filings.map((one) => one.entry)).size > 1);
+  if (!shared.length) return [el("p", { class: "zoo-muted" }, `No survey was seen to file ${entries.length > 2 ? "two of them" : "both"}.`)];
   const rows = shared.map((filings) => el("tr", {}, el("th", { scope: "row" }, link(filings[0].url, filings[0].name)),
     ...entries.map((entry) => {
       const own = filings.filter((one) => one.entry === entry.id);
       return el("td", {}, ...own.map((one) => el("span", { class: "zoo-compare__path" }, one.path, " ", el("span", { class: "zoo-muted" }, one.depth))));
     })));
   const table = el("table", { class: "zoo-compare__table", style: `--columns: ${entries.length}` },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Survey"), ...entries.map(head))), el("tbody", {}, ...rows));
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Survey"), ...heads(entries, all))), el("tbody", {}, ...rows));
   return [el("h3", {}, "Where surveys file them"), boxed("Where surveys file them", table, "zoo-compare__box")];
 }
