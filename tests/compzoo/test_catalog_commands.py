@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from catalog import search
 from catalog.loading import HERE
 from compzoo import catalog_commands
 
 app = typer.Typer()
 catalog_commands.register(app)
+
+read_once, all_documents = cache(catalog_commands.load_catalog), search.all_documents
+
+
+@cache
+def documents_once() -> list[dict[str, str]]:
+    return all_documents(read_once())
+
+
+@pytest.fixture(autouse=True)
+def _project_is_read_once(monkeypatch) -> None:
+    """No command of this file changes the project's own catalog."""
+    monkeypatch.setattr(catalog_commands, "load_catalog", read_once)
+    monkeypatch.setattr(search, "all_documents", lambda catalog: documents_once())
 
 
 @pytest.fixture
