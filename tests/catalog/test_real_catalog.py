@@ -81,6 +81,12 @@ def test_all_six_kinds_of_relation_have_a_reason() -> None:
         assert kind.model_fields["why"].is_required() or kind.model_fields["when"].is_required()
 
 
+def test_a_method_was_shown_where_it_is_measured(catalog: Catalog) -> None:
+    for identifier, measured in catalog.measurements.items():
+        where = "vision" if measured.protocol.name == "digits" else "language"
+        assert catalog.algorithms[identifier].facts.modality in (where, "both"), identifier
+
+
 def test_surveys(catalog: Catalog) -> None:
     counts = {key: len(survey.leaves()) for key, survey in catalog.surveys.items()}
     assert counts == {"park2024": 138, "tang2024": 146, "wang2024": 377, "zhu2023": 133}
