@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from catalog import citing
 from catalog.wording import word
 from site_gen.emit import links
-from site_gen.emit.numbers import number, products, ratio, signed
+from site_gen.emit.numbers import month, number, products, ratio, signed
 from site_gen.emit.page import Page
 from site_gen.enrich.compare import why_not_drawn
 from site_gen.enrich.measured import Metric, Row, Spread
@@ -117,7 +117,7 @@ class _Data:
             rows.append(self._row("storage", "Bits per weight", Markup("<code>{}</code>").format(formula),
                                   [" ".join(formula.split())],
                                   "Formula over the options and the rows and columns of a layer."))
-        rows.append(self._row("introduced", "First public", escape(a.introduced), [a.introduced]))
+        rows.append(self._row("introduced", "First public", escape(month(a.introduced)), [a.introduced]))
         origin = page.cite(a.paper) + Markup(", {}").format(self.entry.work.venue) if self.entry.work \
             else page.inline(a.origin)
         rows.append(self._row("paper", "Paper", origin, [a.paper or a.id]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import math
 
 
@@ -27,6 +28,12 @@ def ratio(value: float) -> str:
 def products(text: str) -> str:
     """A count as a reader writes it, from the plain text of an entry: out · in², in × in."""
     return text.replace("^2", "²").replace("^3", "³").replace(" * ", " · ").replace(" x ", " × ")
+
+
+def month(date: str) -> str:
+    """October 2022, of 2022-10 or a day of it; a year stays one."""
+    year, _, rest = date.partition("-")
+    return f"{calendar.month_name[int(rest[:2])]} {year}" if rest else year
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -35,7 +35,7 @@ from site_gen.emit import (
 )
 from site_gen.emit import citation as citations
 from site_gen.emit.formulas import Formulas
-from site_gen.emit.numbers import products
+from site_gen.emit.numbers import month, products
 from site_gen.emit.page import Page, markdown_escaped
 from site_gen.emit.prose import Prose, plain
 from site_gen.enrich import explained
@@ -101,7 +101,9 @@ class Pages:
         self._environment.filters["md"] = markdown_escaped
         self._environment.filters["slug"] = slug
         self._environment.filters["word"] = word
+        self._environment.filters["month"] = month
         self._environment.globals["heading_mark"] = blocks.MARK
+        self._environment.globals["phrases"] = PHRASES
 
     def all(self) -> dict[str, str]:
         """File name in the docs folder -> Markdown, formulas still as marks."""
@@ -180,7 +182,7 @@ class Pages:
             facts=self.facts(entry), relations=self._by_phrase(entry), stacking=STACKING,
             citation=citation, machine_forms=forms,
             listing=highlight.listing(entry.code.file.text, set(algorithm.equations)),
-            cited_by={"count": place.cited_by if place else 0}, model_says=explained.model,
+            cited_by={"count": place.cited_by if place else 0}, model_says=explained.model, model_names=explained.NAMES,
             edit_url=self.settings.edit(algorithm.file), entry_citation=citations.entry_box(site, entry),
             changed=site.zoo.changes.get(algorithm.file, ""),
             partners=compare_files.partners(site, entry.id),
@@ -311,7 +313,10 @@ class Pages:
                 values = [{"id": what, "text": f"{what}: {products(text)}", "meaning": "", "link": ""}
                           for what, text in (("time", value.time), ("memory", value.memory)) if text]
             elif isinstance(value, bool):
-                values = [{"id": "yes" if value else "no", "text": "yes" if value else "no", "meaning": "", "link": ""}]
+                answer = "yes" if value else "no"
+                known = self.site.facets.all.get(name)
+                says = {one.id: one.meaning for one in known.values} if known else {}
+                values = [{"id": answer, "text": answer, "meaning": says.get(answer, ""), "link": ""}]
             else:
                 values = [
                     {"id": item, "text": word(item), "meaning": facet.values.get(item, "") if facet else "",

@@ -120,7 +120,7 @@ def curve(data: Curve, title: str, baseline_name: str = "", frame: Frame = WIDE)
             f'<text class="tick" x="{x(point.x):.1f}" y="{bottom + 20}" text-anchor="middle">'
             f"{escape(point.label)}</text>"
         )
-    label = data.metric.label + (f" ({data.metric.unit})" if data.metric.unit else "")
+    label = data.metric.label + (f" ({data.metric.unit_beside})" if data.metric.unit_beside else "")
     better = {"lower": ", lower is better", "higher": ", higher is better"}.get(data.metric.better, "")
     scale = ", logarithmic" if logarithmic else ""
     parts.append(frame.axis(left if frame is WIDE else 0, 13, label + better + scale))

@@ -10,6 +10,7 @@ ORDER = (
     "perplexity", "accuracy", "kl", "top1_agreement", "bits_per_weight", "bytes_on_disk", "seconds",
     "peak_memory_bytes", "tokens_per_second",
 )
+QUALITY = 4  # so many of these say what the model still can
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,10 @@ def _place(row: Row) -> tuple[str, float]:
 
 
 def _curve(rows: list[Row], sweep: list[Row], metrics: list[Metric]) -> Curve | None:
-    """The curve of the first metric, which is the one of quality, over the swept option."""
-    metric = metrics[0] if metrics else None
+    """The curve of the first metric over the swept option: that of quality, else the protocol's own, else of size."""
+    own = [metric for metric in metrics if metric.key not in ORDER]
+    first = [*metrics[:1], *own]
+    metric = next((one for one in first if one.key not in ORDER[QUALITY:]), metrics[0] if metrics else None)
     drawn = [row for row in sweep if row.changed and metric and metric.key in row.values]
     if metric is None or len(drawn) < 2:
         return None

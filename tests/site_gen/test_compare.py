@@ -187,7 +187,7 @@ def test_measured_once_for_each_protocol(loaded):
     assert first["note"].split("\n")[0] == "Plain" and "bits=2" in first["note"]
     assert here["columns"][0] == {"key": "ratio", "name": "perplexity ratio", "better": "lower"}
     assert here["dense"]["perplexity"] == ["20.10", "20.00 to 20.20"]
-    assert here["dense"]["ratio"][0] == "1" and here["rows"][0]["cells"]["bytes_on_disk"] == ["1.70 MB"]
+    assert here["dense"]["ratio"][0] == "1.000" and here["rows"][0]["cells"]["bytes_on_disk"] == ["1.70 MB"]
     assert [one["declared"] for one in here["rows"]] == [True, False]  # the sweep's own declared run stands once
     assert loaded["plain"]["measured"]["says"] == (
         "measured under Language modelling on S and Language modelling, short, on SmolLM2-135M")
@@ -206,7 +206,7 @@ def test_reported_numbers_know_their_protocol(loaded):
     tokens = {label: (shown, set(tokens)) for label, shown, tokens, _ in other["parts"]}
     here = {label: (shown, set(tokens)) for label, shown, tokens, _ in beside[0]["parts"]}
     assert [label for label in here if not here[label][1] & tokens[label][1]] == ["bits"]
-    assert tokens["bits"][0] == "2" and here["source"][0] == "white2019first, Table 1"
+    assert tokens["bits"][0] == "2" and here["source"][0] == "White et al. 2019, Table 1"
 
 
 def test_ties_citations_surveys_and_records(loaded):

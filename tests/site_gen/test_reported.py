@@ -106,7 +106,7 @@ def test_reason_names_every_part_with_both_values_and_the_nearest():
     one = found.apart[0]
     assert one.nearest.record is far  # length, bits, source; the other differs in length, uncompressed model, source
     assert one.differs == [("bits", "4", "2"), ("length", "not told", "9"),
-                           ("source", "who--s0, Table 1", "who--s1, Table 1")]
+                           ("source", "who/s0, Table 1", "who/s1, Table 1")]
     parts = differences(found.lines[0], found.lines[3], found)
     assert ("uncompressed model", "5", "5.1") in parts and not any(name == "form" for name, *_ in parts)
 
