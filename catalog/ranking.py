@@ -10,12 +10,14 @@ test asks both the same questions. In short:
 - A word of the query also means the words that begin with it, and, where it is unknown, those at one or two slips of
   the keyboard from it; swapped letters are one slip.
 - A document's answer to a word is that of its best field, with a little for each further one, and counts more the
-  fewer documents have the word. Documents that answer more of the query's words come first by far; a word that is in no
-  name or title, only in sentences, hardly counts for that.
+  fewer documents have the word. Documents that answer more of the query's words come first by far; for that, a word
+  that is in no name or title, only in sentences, hardly counts, and a document that has it in passing has answered it
+  in part. Everyday words (keep, better, example) say little, however few documents have them.
 - A query that is as a whole a key term of a document, or means the same, is answered by it in full.
 - What is called just like the query, be it with a slip, comes first; who types a whole title wants what is called so,
   of whatever kind it is. A tool that is named after an idea (PEFT) does not come first: who types the word for the idea
   gets the methods, with the tool beside them, and behind them the papers that mention it in their titles.
+- A query that names several methods or tools is about these, more than about what mentions them all.
 - A definition that is asked for brings the pages it leads to: those that speak of the whole term stand before it, the
   others right behind.
 """
@@ -39,6 +41,7 @@ from rapidfuzz.distance import OSA
 RULES = json.loads((Path(__file__).parent / "ranking.json").read_text(encoding="utf-8"))
 FIELDS: dict[str, float] = RULES["fields"]  # field of a document, and the weight of a hit in it
 STOP = frozenset(RULES["stop"].split())
+IRREGULAR = {form: forms.split()[0] for forms in RULES["irregular"] for form in forms.split()}
 NAMES = ("name", "aliases")  # the fields that hold names; several stand apart by semicolons
 _DIGITS = re.compile("[0-9]")
 _FAR = ("ss", "us", "is")  # endings whose s is no plural
@@ -61,6 +64,7 @@ def words(text: str) -> list[str]:
     text = re.sub(r"([0-9])[\s-]*bits?\b", r"\1bit", text, flags=re.ASCII)
     text = re.sub(r"\b([0-9]+|n)\s*:\s*([0-9]+|m)\b", r"\1of\2", text, flags=re.ASCII)
     text = re.sub(r"is(e|ed|es|ing|ation|ations)\b", r"iz\1", text, flags=re.ASCII)
+    text = re.sub(r"\b(fine|pre)[\s-]+(tun|train)", r"\1\2", text, flags=re.ASCII)
     text = re.sub(r"\bmodelling\b", "modeling", re.sub(r"\b(neighb|behavi|col)our", r"\1or", text, flags=re.ASCII),
                   flags=re.ASCII)  # fmt: skip
     return re.findall(r"[a-z0-9]+", text)
@@ -69,6 +73,8 @@ def words(text: str) -> list[str]:
 @lru_cache(maxsize=200_000)
 def stem(word: str) -> str:
     """The part of a word that its forms share; words with digits and short words stay as they are."""
+    if word in IRREGULAR:
+        return IRREGULAR[word]
     if len(word) < 4 or not word.isalpha():
         return word
     for ending, instead, least in RULES["endings"]:
@@ -84,6 +90,9 @@ def together(tokens: list[str]) -> list[str]:
     return [*joined, "".join(tokens)] if len(tokens) > 2 else joined
 
 
+EVERYDAY = frozenset(stem(word) for word in RULES["everyday"].split())
+
+
 class Index:
     """Documents, ready to be searched: each an `id`, a `kind` (without one it is an algorithm) and texts of FIELDS."""
 
@@ -97,6 +106,7 @@ class Index:
         self._docs: list[tuple[str, str, str]] = []  # id, kind, name
         self._keys: list[str] = []
         self._called: list[set[str]] = []  # the names of each document, written together
+        self._by_name: dict[str, list[int]] = defaultdict(list)
         self._keyed: dict[str, dict[int, None]] = defaultdict(dict)  # key term (its stems, or its meaning) -> documents
         self._text: list[str] = []  # the stems of its names and its title, in their order
         self._weights: dict[str, dict[int, float]] = defaultdict(dict)  # stem or meaning -> document -> weight
@@ -152,38 +162,44 @@ class Index:
             weight = self._weights[term][number] = best + RULES["echo"] * (total - best)
             self._peaks[term] = max(self._peaks[term], weight)
         self._called.append(called - {""})
+        for name in self._called[-1]:
+            self._by_name[name].append(number)
         self._text.append(f" {' '.join(text)} ")
 
     def search(self, query: str, limit: int = 10) -> list[Hit]:
         """The documents that answer a query, best first; empty where nothing does."""
         tokens = [part for token in words(query) for part in self._apart(token)]
         meant = [self._meant(token) for token in tokens]
-        units, idea = self._units(tokens, meant)
+        units, says, idea = self._units(tokens, meant)
         scores: dict[int, float] = defaultdict(float)
         answered: dict[int, float] = defaultdict(float)
+        spoken_of: dict[int, float] = defaultdict(float)  # the same, in passing or not
         asked = 0.0
-        for unit in units:
-            worth = self._worth(unit)
+        for unit, much in zip(units, says, strict=True):
+            worth = much * self._worth(unit)
             asked += worth
-            best: dict[int, tuple[float, float]] = {}
+            best: dict[int, tuple[float, float, float]] = {}
             for term, quality in unit.items():
-                rarity = self._rarity(term)
+                rarity = much * self._rarity(term)
                 for number, weight in self._weights[term].items():
-                    score, fit = best.get(number, (0.0, 0.0))
-                    best[number] = max(score, quality * weight * rarity), max(fit, quality)
-            for number, (score, quality) in best.items():
+                    score, told, fit = best.get(number, (0.0, 0.0, 0.0))
+                    part = quality * (RULES["passing"] + (1 - RULES["passing"]) * min(weight / RULES["told"], 1))
+                    best[number] = max(score, quality * weight * rarity), max(told, part), max(fit, quality)
+            for number, (score, told, quality) in best.items():
                 scores[number] += score
-                answered[number] += quality * worth
+                answered[number] += told * worth
+                spoken_of[number] += quality * worth
         for key in dict.fromkeys((" ".join(map(stem, tokens)), idea)):  # the whole query is a key term
             holders = self._keyed.get(key, ())
             value = RULES["term"] * self._rarity_of(len(holders))
             for number in holders:
                 scores[number] = max(scores[number], value) + RULES["echo"] * min(scores[number], value)
-                answered[number] = asked
+                answered[number] = spoken_of[number] = asked
         spoken = [token for token in meant if token not in STOP]
         typed = [token for token in tokens if token not in STOP]
         whole = {"".join(parts) for parts in (tokens, typed, meant, spoken)}
         sequence = f" {' '.join(stem(token) for token in spoken)} " if len(spoken) > 1 else None
+        named = self._named(tokens, meant)
         final: dict[int, float] = {}
         asked_for = []  # definitions that are called like the query
         for number, score in scores.items():
@@ -192,6 +208,8 @@ class Index:
             called = not whole.isdisjoint(self._called[number])
             if called:
                 score *= RULES["exact"]
+            elif number in named:
+                score *= RULES["named"]
             if sequence and sequence in self._text[number]:
                 score *= RULES["sequence"]
             if not (called and len(tokens) > RULES["words"]):
@@ -202,7 +220,7 @@ class Index:
         for number in asked_for:
             targets = self._leads[number]
             for place, target in enumerate(targets):
-                full = answered.get(target, 0) > 0.999 * asked
+                full = spoken_of.get(target, 0) > 0.999 * asked
                 steps = len(targets) - place if full else -1 - place
                 final[target] = max(final.get(target, 0), final[number] * RULES["lead"] ** steps)
         # The browser's logarithm may differ in the last digit.
@@ -213,6 +231,18 @@ class Index:
             Hit(self._docs[number][0], self._docs[number][2], round(score, 3), self._docs[number][1])
             for score, number in ranked[:limit] if score > least
         ]  # fmt: skip
+
+    def _named(self, tokens: list[str], meant: list[str]) -> set[int]:
+        """The methods, tools and benchmarks that a query names beside others; none where it names one only."""
+        found: dict[str, list[int]] = {}
+        for words_of in (tokens, meant):
+            for first in range(len(words_of)):
+                for end in range(first + 1, min(first + RULES["words"], len(words_of)) + 1):
+                    name = "".join(words_of[first:end])
+                    holders = [n for n in self._by_name.get(name, ()) if self._docs[n][1] in RULES["comparable"]]
+                    if holders:
+                        found[name] = holders
+        return {number for holders in found.values() for number in holders} if len(found) > 1 else set()
 
     def _rarity(self, term: str) -> float:
         return self._rarity_of(len(self._weights.get(term, ())))
@@ -226,13 +256,14 @@ class Index:
         return min((self._rarity(term) * min(max(self._peaks[term] / RULES["telling"], RULES["least"]), 1)
                     for term, quality in unit.items() if quality == fit), default=self._rarity(""))  # fmt: skip
 
-    def _units(self, tokens: list[str], meant: list[str]) -> tuple[list[dict[str, float]], str]:
-        """A query as units, each a set of terms (with how well they fit) of which one has to be met; and the meaning of
-        the query where it is as a whole a phrase that has synonyms.
+    def _units(self, tokens: list[str], meant: list[str]) -> tuple[list[dict[str, float]], list[float], str]:
+        """A query as units, each a set of terms (with how well they fit) of which one has to be met; how much each
+        says; and the meaning of the query where it is as a whole a phrase that has synonyms.
         """
         stems = [stem(word) for word in meant]
         phrases = {start: (meaning, length) for meaning, start, length in self._phrases(stems)}
         units: list[dict[str, float]] = []
+        says: list[float] = []
         place = 0
         while place < len(tokens):
             if place in phrases:
@@ -244,6 +275,7 @@ class Index:
                     for term, quality in self._terms(token).items():
                         unit[term] = max(unit.get(term, 0.0), factor * quality)
                 units.append(unit)
+                says.append(1.0)
                 place += length
                 continue
             if tokens[place] not in STOP:
@@ -253,11 +285,12 @@ class Index:
                     if joined in self._weights:
                         unit[joined] = 1.0
                 units.append(unit)
+                says.append(RULES["faint"] if stems[place] in EVERYDAY else 1.0)
             place += 1
         if not units:
-            units = [self._terms(token) for token in tokens]
+            units, says = [self._terms(token) for token in tokens], [1.0] * len(tokens)
         meaning, length = phrases.get(0, ("", 0))
-        return units, meaning if length == len(tokens) else ""
+        return units, says, meaning if length == len(tokens) else ""
 
     def _phrases(self, stems: list[str]) -> list[tuple[str, int, int]]:
         """The meanings of phrases in a text, longest first and without overlaps: (meaning, start, length)."""

@@ -217,7 +217,8 @@ def test_taxonomy_and_vocabulary_lead_somewhere(zoo) -> None:
 
 def test_a_further_name_leads_to_one_place(zoo) -> None:
     taxonomy, vocabulary = zoo.root / "taxonomy.yml", zoo.root / "vocabulary.yml"
-    zoo.edit(taxonomy, "name: Granularity\n", "name: Granularity\n        also_called: [Group-wise, Error-Compensation]\n")
+    zoo.edit(taxonomy, "name: Granularity\n",
+             "name: Granularity\n        also_called: [Group-wise, Error-Compensation]\n")
     zoo.edit(taxonomy, "name: Magnitude\n", "name: Magnitude\n        also_called: [group wise, magnitude]\n")
     zoo.edit(vocabulary, "    head: [head-wise", "    head: [Per Layer, head-wise")
     assert sorted((problem.file.split("/")[-1], problem.key, problem.message) for problem in zoo.problems) == [

@@ -43,7 +43,9 @@ const STOP = new Set(rules.stop.split(" "));
 const NAMES = ["name", "aliases"]; // the fields that hold names; several stand apart by semicolons
 const PROPER = new Set(rules.proper);
 const KINDS: Record<string, number> = rules.kinds;
+const COMPARABLE = new Set(rules.comparable);
 const ENDINGS = rules.endings as [string, string, number][];
+const IRREGULAR = new Map(rules.irregular.flatMap((forms) => forms.split(" ").map((form) => [form, forms.split(" ", 1)[0]])));
 const LETTERS = /^[a-z]+$/;
 const DIGITS = /[0-9]/g;
 const ROUNDED = 1e-8; // scores are compared by nine digits: what is further apart than this is so rounded as well
@@ -57,6 +59,7 @@ export function words(text: string): string[] {
     .replace(/([0-9])[ \t\n\r\f\v-]*bits?\b/g, "$1bit")
     .replace(/\b([0-9]+|n)[ \t\n\r\f\v]*:[ \t\n\r\f\v]*([0-9]+|m)\b/g, "$1of$2")
     .replace(/is(e|ed|es|ing|ation|ations)\b/g, "iz$1")
+    .replace(/\b(fine|pre)[ \t\n\r\f\v-]+(tun|train)/g, "$1$2")
     .replace(/\b(neighb|behavi|col)our/g, "$1or")
     .replace(/\bmodelling\b/g, "modeling");
   return plain.match(/[a-z0-9]+/g) ?? [];
@@ -72,6 +75,8 @@ export function stem(word: string): string {
 }
 
 function cut(word: string): string {
+  const known = IRREGULAR.get(word);
+  if (known !== undefined) return known;
   if (word.length < 4 || !LETTERS.test(word)) return word;
   for (const [ending, instead, least] of ENDINGS) {
     if (!word.endsWith(ending) || word.length - ending.length < least) continue;
@@ -81,6 +86,8 @@ function cut(word: string): string {
   }
   return word.length > 3 && word.at(-1) === word.at(-2) ? word.slice(0, -1) : word;
 }
+
+const EVERYDAY = new Set(rules.everyday.split(" ").map(stem));
 
 /** Neighbouring words written as one, and all of them. */
 function together(tokens: string[]): string[] {
@@ -261,36 +268,42 @@ export class Searcher {
   answer(query: string, limit: number): { hits: Hit[]; total: number } {
     const tokens = words(query).flatMap((token) => this.apart(token));
     const meant = tokens.map((token) => this.meant(token));
-    const { units, idea } = this.units(tokens, meant);
+    const { units, says, idea } = this.units(tokens, meant);
     const count = this.documents.length;
     const scores = new Float64Array(count);
     const answered = new Float64Array(count);
+    const spokenOf = new Float64Array(count); // the same, in passing or not
     const met: number[] = [];
-    const best = new Float64Array(count); // of the unit at hand, and how well its best term fits
+    const best = new Float64Array(count); // of the unit at hand, how far it is answered, and how well its best term fits
+    const told = new Float64Array(count);
     const fits = new Float64Array(count);
     let asked = 0;
-    for (const unit of units) {
-      const worth = this.worth(unit);
+    units.forEach((unit, place) => {
+      const much = says[place];
+      const worth = much * this.worth(unit);
       asked += worth;
       const touched: number[] = [];
       for (const [term, quality] of unit) {
         const { documents, weights } = this.weights.get(term)!;
-        const rarity = this.rarity(term);
+        const rarity = much * this.rarity(term);
         for (let i = 0; i < documents.length; i += 1) {
           const number = documents[i];
           const score = quality * weights[i] * rarity;
+          const part = quality * (rules.passing + (1 - rules.passing) * Math.min(weights[i] / rules.told, 1));
           if (!fits[number]) touched.push(number);
           if (score > best[number]) best[number] = score;
+          if (part > told[number]) told[number] = part;
           if (quality > fits[number]) fits[number] = quality;
         }
       }
       for (const number of touched) {
         if (!scores[number]) met.push(number);
         scores[number] += best[number];
-        answered[number] += fits[number] * worth;
-        best[number] = fits[number] = 0;
+        answered[number] += told[number] * worth;
+        spokenOf[number] += fits[number] * worth;
+        best[number] = told[number] = fits[number] = 0;
       }
-    }
+    });
     // The whole query is a key term.
     for (const key of new Set([tokens.map(stem).join(" "), idea])) {
       const holders = this.keyed.get(key) ?? new Set();
@@ -298,27 +311,29 @@ export class Searcher {
       for (const number of holders) {
         if (!scores[number]) met.push(number);
         scores[number] = Math.max(scores[number], value) + rules.echo * Math.min(scores[number], value);
-        answered[number] = asked;
+        answered[number] = spokenOf[number] = asked;
       }
     }
     const spoken = meant.filter((token) => !STOP.has(token));
     const wholes = [tokens, tokens.filter((token) => !STOP.has(token)), meant, spoken].map((parts) => parts.join(""));
     const called = new Set(wholes.flatMap((whole) => this.called.get(whole) ?? []));
     const sequence = spoken.length > 1 ? ` ${spoken.map(stem).join(" ")} ` : "";
+    const named = this.named(tokens, meant);
     for (const number of met) {
       const { kind } = this.documents[number];
       let score = scores[number] * (answered[number] / asked) ** rules.coverage;
-      const named = called.has(number);
-      if (named) score *= rules.exact;
+      const exact = called.has(number);
+      if (exact) score *= rules.exact;
+      else if (named.has(number)) score *= rules.named;
       if (sequence && this.text[number].includes(sequence)) score *= rules.sequence;
-      if (!named || tokens.length <= rules.words) score *= (KINDS[kind] ?? 1) * (idea && kind === "paper" ? rules.mention : 1);
+      if (!exact || tokens.length <= rules.words) score *= (KINDS[kind] ?? 1) * (idea && kind === "paper" ? rules.mention : 1);
       scores[number] = score;
     }
     // A definition that is asked for brings what it leads to: before it what speaks of the whole term, behind it the rest.
     for (const number of called) {
       const targets = scores[number] ? (this.leads.get(number) ?? []) : [];
       targets.forEach((target, place) => {
-        const steps = answered[target] > 0.999 * asked ? targets.length - place : -1 - place;
+        const steps = spokenOf[target] > 0.999 * asked ? targets.length - place : -1 - place;
         if (!scores[target]) met.push(target);
         scores[target] = Math.max(scores[target], scores[number] * rules.lead ** steps);
       });
@@ -345,6 +360,21 @@ export class Searcher {
       .slice(0, limit)
       .map(({ number, score }) => ({ document: this.documents[number], score }));
     return { hits, total: heard.length };
+  }
+
+  /** The methods, tools and benchmarks that a query names beside others; none where it names one only. */
+  private named(tokens: string[], meant: string[]): Set<number> {
+    const found = new Map<string, number[]>();
+    for (const words of [tokens, meant]) {
+      for (let first = 0; first < words.length; first += 1) {
+        for (let end = first + 1; end <= Math.min(first + rules.words, words.length); end += 1) {
+          const name = words.slice(first, end).join("");
+          const holders = (this.called.get(name) ?? []).filter((number) => COMPARABLE.has(this.documents[number].kind));
+          if (holders.length) found.set(name, holders);
+        }
+      }
+    }
+    return new Set(found.size > 1 ? [...found.values()].flat() : []);
   }
 
   private rarity(term: string): number {
@@ -374,12 +404,14 @@ export class Searcher {
   }
 
   /**
-   * A query as units, each a set of terms of which one has to be met; and the meaning of the query where it is as a whole
-   * a phrase that has synonyms.
+   * A query as units, each a set of terms of which one has to be met; how much each says; and the meaning of the query
+   * where it is as a whole a phrase that has synonyms.
    */
-  private units(tokens: string[], meant: string[]): { units: Unit[]; idea: string } {
-    const phrases = new Map(this.phrases(meant.map(stem)).map((one) => [one.start, one]));
+  private units(tokens: string[], meant: string[]): { units: Unit[]; says: number[]; idea: string } {
+    const stems = meant.map(stem);
+    const phrases = new Map(this.phrases(stems).map((one) => [one.start, one]));
     const units: Unit[] = [];
+    const says: number[] = [];
     for (let place = 0; place < tokens.length; place += 1) {
       const phrase = phrases.get(place);
       if (phrase) {
@@ -391,6 +423,7 @@ export class Searcher {
           for (const [term, quality] of this.terms(token)) raise(unit, term, factor * quality);
         }
         units.push(unit);
+        says.push(1);
         place += phrase.length - 1;
       } else if (!STOP.has(tokens[place])) {
         const unit = this.terms(tokens[place]);
@@ -401,10 +434,12 @@ export class Searcher {
           if (this.weights.has(joined)) unit.set(joined, 1);
         }
         units.push(unit);
+        says.push(EVERYDAY.has(stems[place]) ? rules.faint : 1);
       }
     }
     return {
       units: units.length ? units : tokens.map((token) => this.terms(token)),
+      says: units.length ? says : tokens.map(() => 1),
       idea: phrases.get(0)?.length === tokens.length ? phrases.get(0)!.meaning : "",
     };
   }
