@@ -175,23 +175,20 @@ def _mark(dot: Dot, left: float, top: float, plot: Plot, outside: bool, spread: 
 
 
 def _labels(named: list[tuple[Dot, tuple[float, float]]], places: Iterable[tuple[float, float]]) -> list[str]:
-    """Names beside the dots of the front, where there is room; the list under the plot has them all."""
+    """Names beside the dots of the front, where no dot is in the way; the list beside the plot has them all."""
     marks = _Boxes((left - 6, top - 6, left + 6, top + 6) for left, top in places)
-    best = _Boxes((left - 6, top - 6, left + 6, top + 6) for _, (left, top) in named)
     texts = _Boxes(())
     parts = []
     for dot, (left, top) in named:
         wide = GLYPH * len(dot.name)
         spots = [(left + 9, top - 7, "start"), (left + 9, top + 16, "start"), (left - 9, top + 16, "end"),
                  (left - 9, top - 7, "end"), (left + 10, top + 4, "start"), (left - 10, top + 4, "end")]  # fmt: skip
-        for own in (marks, best):
-            spot = next((spot for spot in spots if _free(_box(spot, wide), texts, own)), None)
-            if spot is not None:
-                texts.add(_box(spot, wide))
-                families = f' data-families="{" ".join(dot.families)}"' if dot.families else ""
-                parts.append(f'<text class="name"{families} x="{spot[0]:.1f}" y="{spot[1]:.1f}" '
-                             f'text-anchor="{spot[2]}">{escape(dot.name)}</text>')
-                break
+        spot = next((spot for spot in spots if _free(_box(spot, wide), texts, marks)), None)
+        if spot is not None:
+            texts.add(_box(spot, wide))
+            families = f' data-families="{" ".join(dot.families)}"' if dot.families else ""
+            parts.append(f'<text class="name"{families} x="{spot[0]:.1f}" y="{spot[1]:.1f}" '
+                         f'text-anchor="{spot[2]}">{escape(dot.name)}</text>')
     return parts
 
 

@@ -150,13 +150,13 @@ def _windows(site: Site, trends: Trends) -> Figure | None:
     if not windows:
         return None
     names = {window.survey: site.surveys[window.survey].survey.name for window in windows}
-    late = [f"{names[window.survey]} {window.after}" for window in windows if window.after]
+    late = [f"{window.after} in {names[window.survey]}" for window in windows if window.after]
     says = [
         "The works that each survey was seen to file, of any kind, by the year in which they were first public: the "
         "thin line from first to last, the thick one where four of five lie, the stroke at the middle one, and the "
         "survey's own first version as a diamond. Works that we only recall to be in a survey are left out.",
         "A survey cannot know what came after it. "
-        + (f"What is later than its first version came in with later ones: {', '.join(late)}." if late else ""),
+        + (f"Works later than its first version came in with later versions: {', '.join(late)}." if late else ""),
     ]
     return Figure(
         id="windows", title="The surveys' windows", svg=bars.ranges(windows, names, _alt(
