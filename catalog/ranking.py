@@ -207,7 +207,7 @@ class Index:
             score *= (answered[number] / asked) ** RULES["coverage"]
             called = not whole.isdisjoint(self._called[number])
             if called:
-                score *= RULES["exact"]
+                score *= RULES["exact"] * RULES["asked"].get(kind, 1)
             elif number in named:
                 score *= RULES["named"]
             if sequence and sequence in self._text[number]:

@@ -43,6 +43,7 @@ const STOP = new Set(rules.stop.split(" "));
 const NAMES = ["name", "aliases"]; // the fields that hold names; several stand apart by semicolons
 const PROPER = new Set(rules.proper);
 const KINDS: Record<string, number> = rules.kinds;
+const ASKED: Record<string, number> = rules.asked; // how much more of a kind counts that is called like the query
 const COMPARABLE = new Set(rules.comparable);
 const ENDINGS = rules.endings as [string, string, number][];
 const IRREGULAR = new Map(rules.irregular.flatMap((forms) => forms.split(" ").map((form) => [form, forms.split(" ", 1)[0]])));
@@ -323,7 +324,7 @@ export class Searcher {
       const { kind } = this.documents[number];
       let score = scores[number] * (answered[number] / asked) ** rules.coverage;
       const exact = called.has(number);
-      if (exact) score *= rules.exact;
+      if (exact) score *= rules.exact * (ASKED[kind] ?? 1);
       else if (named.has(number)) score *= rules.named;
       if (sequence && this.text[number].includes(sequence)) score *= rules.sequence;
       if (!exact || tokens.length <= rules.words) score *= (KINDS[kind] ?? 1) * (idea && kind === "paper" ? rules.mention : 1);
