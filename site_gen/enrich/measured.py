@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 # Metrics in the order of the table; what a measurement has beyond these follows in its own order.
@@ -140,6 +140,11 @@ def _curve(rows: list[Row], sweep: list[Row], metrics: list[Metric]) -> Curve | 
         return None
     option = next(iter(drawn[0].changed))
     declared = next((row for row in rows if row.role == "declared"), None)
+    if declared and option in declared.options and all(row.options != declared.options for row in drawn):
+        rest = {key: value for key, value in declared.options.items() if key != option}
+        if metric.key in declared.values and {k: v for k, v in drawn[0].options.items() if k != option} == rest:
+            drawn.append(replace(declared, changed={option: declared.options[option]}))
+            drawn.sort(key=_place)
     values = [row.changed[option] for row in drawn]
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
     points = [
