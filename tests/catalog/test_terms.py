@@ -241,7 +241,8 @@ def test_every_key_term_finds_the_page_that_shows_it(real):
 
     An entry or a family is among the first ten, or, where more pages show the term, among as many as show it. A work,
     which comes after methods that answer alike, is listed, and beyond the first ten nothing comes before it that does
-    not hold the whole term or what means the same, or that the definition of the term leads to. (A work with an entry shows the terms of the entry, and is found by the entry.)
+    not hold the whole term or what means the same, or that the definition of the term leads to. (A work with an entry
+    shows the terms of the entry, and is found by the entry.)
     """
     catalog, found = real
     searcher = index.everything(catalog)
