@@ -120,6 +120,15 @@ def test_hostile_text_does_not_break_the_page(built):
     assert text.index("</article>") > order[-1]
 
 
+def test_relations_stand_together_by_kind_whoever_declares_them(built):
+    out, _ = built
+    text = (out / "algorithms/plain/index.html").read_text(encoding="utf-8")
+    part = text[text.index('<ul class="zoo-relations">'):]
+    kinds = re.findall(r'<p class="zoo-relation">([^<]+)', part)
+    assert kinds == ["is built on by", "is an alternative to"]
+    assert part.index("is built on by") < part.index("../hostile/") < part.index("is an alternative to") < part.index("gray2021third")
+
+
 def test_second_build_writes_nothing_and_typesets_nothing(built, repository):
     _, first = built
     assert first.formulas > 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from site_gen.emit import highlight, links, plots
+from catalog.choosing import large_number
+from catalog.wording import word
+from site_gen.emit import highlight, links, numbers, plots
 from site_gen.emit.formulas import FormulaError, Formulas
 from site_gen.emit.page import markdown_escaped, size
 from site_gen.emit.pages import Settings, front_matter
@@ -256,6 +259,31 @@ def test_view_of_a_measurement(tmp_path):
     assert [(point.x, point.declared) for point in shown.curve.points] == [(2.0, False), (4.0, True)]
     assert shown.curve.points[0].spread == Spread(30.1, 30.0, 30.2)
     assert shown.curve.dense == Spread(20.1, 20.0, 20.2) and shown.curve.baseline is None
+    for run in data["runs"]:
+        if run["role"] == "declared":
+            run["options"] = run["options"] | {"bits": 3}
+    shown = view(Measurement.model_validate(data), stale=True)  # what is declared is in the curve, if no sweep has it
+    assert [(point.x, point.declared) for point in shown.curve.points] == [(2.0, False), (3.0, True), (4.0, False)]
+    work = view(Measurement.model_validate(json.loads(json.dumps(data).replace("perplexity", "work_calls"))), stale=True)
+    assert work.curve.metric.key == "work_calls"  # not the size, which is the first of the table
+
+
+@pytest.mark.parametrize(("key", "label", "unit", "beside"), [
+    ("seconds", "time to compress", "s", "s"), ("tokens_per_second", "tokens a second", "1/s", ""),
+    ("bits_per_weight", "bits a weight", "bits", ""), ("bytes_on_disk", "bytes on disk", "B", ""),
+])  # fmt: skip
+def test_unit_is_told_once(key, label, unit, beside):
+    assert Metric(key, label, "lower", unit).unit_beside == beside
+
+
+def test_what_values_and_numbers_read_as():
+    said = {"kv-cache": "KV cache", "during-fine-tuning": "during fine-tuning", "post-training": "post-training",
+            "not-applicable": "not applicable", "nm-sparse-hardware": "N:M sparse hardware", "full text": "full text"}
+    assert {value: word(value) for value in said} == said
+    assert [numbers.ratio(value) for value in (1, 1.1, 34.966, 1234.5)] == ["1.000", "1.100", "34.97", "1234"]
+    assert [numbers.month(date) for date in ("1936", "2022-10", "2019-02-28")] == ["1936", "October 2022", "February 2019"]
+    assert numbers.products("O(max(out * in^2, in^3)), in x in") == "O(max(out · in², in³)), in × in"
+    assert [large_number(value) for value in (6.738e9, 999_500_000, 124.4e6)] == ["6.74 billion", "1 billion", "124 million"]
 
 
 def make_curve(values: list[tuple[float, float, float]], better: str = "lower") -> Curve:

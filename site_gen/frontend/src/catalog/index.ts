@@ -84,7 +84,7 @@ export function startCatalog(root: HTMLElement, base: string): void {
   function prepareTexts(): void {
     if (texts) return;
     texts = rows.map(({ element, id, values }) =>
-      folded(`${element.textContent} ${id} ${values.map((value) => facetOf.get(value)!.name).join(" ")}`));
+      folded(`${element.textContent} ${id} ${values.map((value) => `${facetOf.get(value)!.name} ${facetOf.get(value)!.id}`).join(" ")}`));
     entries().then(
       (file) => {
         const whole = new Map(file.entries.map((entry) => [entry.id, entry.summary]));

@@ -245,6 +245,8 @@ class Chooser {
     const name = element("div", "zoo-choice__name");
     name.append(element("strong", "", "Uncompressed"), " ", element("span", "", "16 bit"));
     head.append(name, " ", element("b", "", size(model!.total!)));
+    const place = this.facts.protocols.find((one) => one.id === asked.protocol);
+    if (place?.better === "lower") head.append(" ", element("span", "", `${place.label.split(",")[0]} × ${alike(1)}`)); // what the others' is held against
     const parts = { weights: model!.weights!, cache: model!.cache!, activations: model!.activations! };
     const key = element("ul", "zoo-chosen__key");
     for (const part of ["weights", "cache", "activations"]) key.append(element("li", part, part));
