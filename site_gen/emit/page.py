@@ -39,6 +39,7 @@ class Page:
     urls = links
     citation_forms = citation.FORMS
     few_digits = staticmethod(numbers.number)
+    four_digits = staticmethod(numbers.ratio)
     signed = staticmethod(numbers.signed)
     plot_sample = staticmethod(plots.sample)
 

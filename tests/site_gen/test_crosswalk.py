@@ -266,7 +266,7 @@ def test_crosswalk_page_holds_every_row_and_marks_the_sides_that_disagree(pages,
     assert by_key["gray2021third"] == [{"other2021"}, {"survey2024"}, {"quantization"}, set()]
     plain = page[page.index('<tr id="white2019first"'):].partition("</tr>")[0]
     assert plain.count("zoo-party") == 3 and plain.count("zoo-filing--passing") == 1
-    assert "Quantization here, Pruning in Other 2021" in text(plain)
+    assert "Quantization in our taxonomy, Pruning in Other 2021" in text(plain)
     assert "1 disputed" in text(page)
     table = page[page.index('<table class="zoo-table zoo-crosswalk '):]
     assert "hidden" not in re.sub(r">[^<]*<", "><", table) and table.count("<tr ") == len(found)

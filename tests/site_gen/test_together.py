@@ -16,7 +16,7 @@ import pytest
 
 from catalog.measurements import Measurement
 from site_gen.emit import downloads, scatter
-from site_gen.emit.numbers import number, signed
+from site_gen.emit.numbers import number, ratio, signed
 from site_gen.enrich import explained, together
 from site_gen.enrich.measured import Row, Spread, view
 from site_gen.enrich.together import front, sections, work
@@ -335,7 +335,7 @@ def test_numbers_on_the_page_are_those_of_the_files(built, repository):
     for found in data["runs"]:
         if found["role"] == "sweep" and found["options"] == {"bits": 4}:
             continue  # the declared one, which stands once
-        cells = [number(found["median"]["perplexity"] / dense), f"{found['median']['perplexity']:.2f}"]
+        cells = [ratio(found["median"]["perplexity"] / dense), f"{found['median']['perplexity']:.2f}"]
         rows = [row for table in tables for row in re.findall(r"<tr.*?</tr>", table, re.DOTALL)
                 if f"zoo-row--{found['role']}" in row]
         assert any(all(re.search(rf'zoo-number">{re.escape(cell)}<', row) for cell in cells) for row in rows), found
