@@ -188,7 +188,7 @@ def test_failure_of_mkdocs_keeps_the_old_site(repository, tmp_path, monkeypatch)
     (out / "mark.txt").write_text("old")
 
     def fail(run):
-        (tmp_path / ".site.new").mkdir()
+        (tmp_path / ".site.new").mkdir(exist_ok=True)  # MkDocs may have begun
         (tmp_path / ".site.new/half.html").write_text("half")
         return "a page is wrong"
 
