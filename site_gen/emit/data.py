@@ -42,7 +42,7 @@ def search(catalog: Catalog) -> str:
 def columns(documents: list[dict[str, str]]) -> dict[str, list[str]]:
     """One list for each field, the text of each document in it or "": it packs a sixth better than documents do. What a
     definition leads to is given by its position; an id that its name spells is left out, and `~` stands in a title for
-    the name that it begins with. The browser puts both back.
+    the name that it begins with, in a summary for its first author et al. The browser puts all back.
     """
     names = dict.fromkeys(name for document in documents for name in document)
     found = {name: [document.get(name, "") for document in documents] for name in names}
@@ -52,6 +52,11 @@ def columns(documents: list[dict[str, str]]) -> dict[str, list[str]]:
     if "title" in found:
         found["title"] = ["~" + title[len(name):] if title.startswith(name) else title
                           for title, name in zip(found["title"], found["name"], strict=True)]
+    if "authors" in found:
+        found["summary"] = [
+            "~" + text[len(start):] if people and text.startswith(start := f"{people.split()[0]} et al. ") else text
+            for text, people in zip(found["summary"], found["authors"], strict=True)
+        ]  # fmt: skip
     found["id"] = ["" if spelled(name) == one else one for one, name in zip(found["id"], found["name"], strict=True)]
     return found
 

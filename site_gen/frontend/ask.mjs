@@ -1,10 +1,11 @@
 // Answers questions as the search box does, without a browser: node ask.mjs < {"file": search.json, "queries": [text],
 // "limit": n} prints a list of lists of document ids, best first; with "cpu": true instead the milliseconds of processor
-// time that each question took, whatever else the machine did. Tests and `python -m tests.relevance` use it.
+// time that each question took, whatever else the machine did; with "documents": true the documents that the browser makes
+// of the file. Tests and `python -m tests.relevance` use it.
 import { readFileSync } from "node:fs";
 import { build } from "esbuild";
 
-const { file, queries, limit, cpu } = JSON.parse(readFileSync(0, "utf8"));
+const { file, queries, limit, cpu, documents } = JSON.parse(readFileSync(0, "utf8"));
 const bundle = await build({
   stdin: { contents: 'export * from "./src/ranking"; export * from "./src/index-file";', resolveDir: import.meta.dirname },
   absWorkingDir: import.meta.dirname,
@@ -21,4 +22,4 @@ const time = (query) => {
   const { user, system } = process.cpuUsage(begun);
   return (user + system) / 1000;
 };
-console.log(JSON.stringify(queries.map(cpu ? time : ask)));
+console.log(JSON.stringify(documents ? unpacked(file).documents : queries.map(cpu ? time : ask)));

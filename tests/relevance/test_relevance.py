@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -10,6 +11,8 @@ pytest.importorskip("mkdocs", reason="the browser's side needs the extra [site]"
 
 from catalog import load  # noqa: E402
 from catalog.search import all_documents  # noqa: E402
+from site_gen import frontend_build  # noqa: E402
+from site_gen.emit import data  # noqa: E402
 from tests.relevance import measure  # noqa: E402
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -48,6 +51,15 @@ def test_command_line_and_browser_rank_alike(catalog, asked):
     differing = [(query, a, b) for query, a, b in zip(queries, ours, theirs, strict=True) if a != b]
     assert differing == []
     assert sum(1 for found in ours if found) > 300
+
+
+def test_the_browser_puts_together_what_the_command_line_searches(catalog):
+    file = json.loads(data.search(catalog))
+    made = json.loads(frontend_build.run_node("ask.mjs", input=json.dumps({"file": file, "documents": True})))
+    wanted = [{**document, "id": f"{document['kind']} {document['id']}"} for document in all_documents(catalog)]
+    assert made == wanted
+    packed = json.dumps(file["fields"])
+    assert '"~: ' in packed and '"~20' in packed and packed.count('""') > 1000  # names and authors are not said twice
 
 
 def slip(query: str, chance: random.Random) -> str:

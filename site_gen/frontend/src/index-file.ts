@@ -23,6 +23,7 @@ export function unpacked(file: PackedFile): SearchFile & { addresses: Addresses 
     for (const [field, texts] of fields) if (texts[i]) document[field] = texts[i];
     document.id = key(i);
     document.title = document.title?.replace(/^~/, () => name[i]);
+    document.summary = document.summary?.replace(/^~/, () => `${document.authors!.split(" ", 1)[0]} et al. `);
     if (document.leads) document.leads = document.leads.split(" ").map((place) => key(Number(place))).join("; ");
     return document as unknown as Document;
   });
