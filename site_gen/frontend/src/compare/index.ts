@@ -29,7 +29,7 @@ export function startCompare(base: string, root: HTMLElement): Promise<void> {
   const title = document.title;
   const phone = matchMedia(PHONE);
   let state: State = { entries: [], only: false, see: [], on: "" };
-  let columns: (() => void)[] = []; // draws the tables with a column an entry again
+  let columns: ((anew?: boolean) => void)[] = []; // draws the tables with a column an entry again
   let codeOpen = false;
   let turn = 0;
 
@@ -136,8 +136,12 @@ export function startCompare(base: string, root: HTMLElement): Promise<void> {
   /** Parts with a column an entry, drawn again when others come in sight. */
   function beside(entries: Entry[], draw: (shown: Entry[], all: Entry[]) => HTMLElement[], id: string | null = null): HTMLElement {
     const box = el("div", { id });
-    const fill = () => {
+    let drawn = "";
+    const fill = (anew = false) => {
       const shown = inSight(entries);
+      const now = `${phone.matches} ${shown.map((entry) => entry.id).join(" ")}`;
+      if (now === drawn && !anew) return;
+      drawn = now;
       box.replaceChildren(...draw(shown, entries));
       for (const table of box.querySelectorAll<HTMLTableElement>(".zoo-compare__table")) {
         table.toggleAttribute("data-over", phone.matches || shown.length > 2); // the field over its row, where columns are narrow
@@ -176,9 +180,10 @@ export function startCompare(base: string, root: HTMLElement): Promise<void> {
     only.checked = state.only;
     only.addEventListener("change", () => {
       turned({ only: only.checked });
-      for (const again of columns) again();
+      columns[own](true);
     });
     const count = el("span", { role: "status" });
+    const own = columns.length;
     const box = beside(entries, draw, "zoo-compare-facts");
     return entries.length > 1 ? [el("p", { class: "zoo-table-controls" }, el("label", {}, only, " Only differences"), count), box] : [box];
   }
@@ -196,8 +201,12 @@ export function startCompare(base: string, root: HTMLElement): Promise<void> {
   if (header) new ResizeObserver(() => output.style.setProperty("--zoo-header", `${header.offsetHeight}px`)).observe(header);
   root.append(chooser.element, status, troubles);
   root.after(output);
+  let turning = 0;
   phone.addEventListener("change", () => {
-    for (const draw of columns) draw();
+    clearTimeout(turning); // a window that is being resized, or only measured, comes to rest first
+    turning = window.setTimeout(() => {
+      for (const draw of columns) draw();
+    }, 80);
   });
   addEventListener("popstate", () => void follow());
   return follow();
