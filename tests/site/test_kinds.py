@@ -43,7 +43,7 @@ def test_a_framework_chosen_leaves_what_it_supports_and_stands_in_the_address(ne
     assert len(page.evaluate(SHOWN)) == len(support)
 
 
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("width", [390, 820])
 def test_the_heads_of_rows_and_columns_stay_in_sight(new_page, width):
     page = new_page("frameworks/", width=width, height=800)
     places = """() => { const box = document.querySelector('#support-matrix').parentElement;
