@@ -122,6 +122,25 @@ def test_dots_stand_out_and_rows_open(new_page, scheme):
     assert page.locator("details[open] tr.zoo-row--declared").first.is_visible()
 
 
+@pytest.mark.parametrize("path", ["measured/", "reported/", "surveys/"])
+def test_wide_tables_fold_on_a_phone(new_page, path):
+    """Nothing of them scrolls sideways, and each value stands under the name of its own column."""
+    page = new_page(path, width=390, height=844)
+    wrong = page.evaluate(r"""() => {
+      for (const one of document.querySelectorAll("article details")) one.open = true;
+      const letters = (text) => text.replace(/[^\p{L}]/gu, "").toLowerCase(), wrong = [];
+      for (const table of document.querySelectorAll(".zoo-folds")) {
+        const heads = [...table.tHead.rows[0].cells].map((cell) => letters(cell.textContent));
+        if (table.parentElement.scrollWidth > table.parentElement.clientWidth) wrong.push(table.id + " is too wide");
+        for (const cell of [...table.tBodies[0].rows[0].cells].slice(1)) {
+          const name = letters(getComputedStyle(cell, "::before").content);
+          if (!name || !heads[cell.cellIndex].startsWith(name)) wrong.push(`${name} for ${heads[cell.cellIndex]}`);
+        }
+      }
+      return document.querySelector(".zoo-folds") ? wrong : ["no table"]; }""")
+    assert wrong == []
+
+
 # --- combinations, of a site of its own: the real catalog may have none -----------------------------------------------
 
 
