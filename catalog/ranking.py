@@ -281,8 +281,9 @@ class Index:
             if tokens[place] not in STOP:
                 unit = self._terms(tokens[place])
                 for first in (place - 1, place):  # the word written together with the one before, the one after
-                    joined = stem("".join(tokens[first : first + 2])) if 0 <= first < len(tokens) - 1 else ""
-                    if joined in self._weights:
+                    pair = tokens[first : first + 2] if 0 <= first < len(tokens) - 1 else []
+                    joined = stem("".join(pair))
+                    if joined in self._weights and STOP.isdisjoint(pair):
                         unit[joined] = 1.0
                 units.append(unit)
                 says.append(RULES["faint"] if stems[place] in EVERYDAY else 1.0)

@@ -98,7 +98,7 @@ def test_spellings(text: str, same: str) -> None:
 @pytest.mark.parametrize("forms", [
     "reduction reduce reduced", "decomposition decompose decomposed", "sparsified sparsify sparsity sparse",
     "tune tuning", "trainable training trained", "matrices matrix", "accurate accuracy", "computational compute",
-    "gates gating gate",
+    "gates gating gate", "similarities similarity similar", "sensitivities sensitivity sensitive",
     "fine-tuning finetune Fine-tuned", "pre-trained pretraining", "efficiently efficiency efficient", "frozen freeze",
 ])  # fmt: skip
 def test_forms_of_a_word(forms: str) -> None:
@@ -258,6 +258,12 @@ def test_words_written_together_and_apart() -> None:
     assert ranked(found, "flash attention")[0] == "joined"
     assert ranked(found, "kvcache") == ["cache"]
     assert ranked(found, "roundtonearest") == ranked(found, "tonearest") == ["nearest"]
+
+
+def test_no_word_is_written_together_with_and() -> None:
+    found = make(a={"name": "Teacher and student"}, b={"title": "Teacher"}, c={"title": "Teacher"})
+    together, apart = (found.search(query)[0] for query in ("teacher and pupil", "teacher pupil"))
+    assert together == apart and together.id == "a"
 
 
 def test_a_word_for_an_idea_leads_to_the_methods_and_not_to_a_tool_of_that_name() -> None:

@@ -73,7 +73,7 @@ def slip(query: str, chance: random.Random) -> str:
 
 def test_most_questions_are_answered_first(catalog, asked):
     table = measure.scores(asked, measure.command_line(catalog, [one.query for one in asked]))
-    least = {"tuned": 0.9, "unseen": 0.93, "fresh": 0.82}  # a little less than was measured
+    least = {"tuned": 0.89, "unseen": 0.93, "fresh": 0.82}  # a little less than was measured
     for part, bound in least.items():
         count, mrr, hit = table[part]
         assert count >= 30 and mrr > bound and hit > 0.93, (part, mrr, hit)

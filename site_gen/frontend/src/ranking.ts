@@ -431,6 +431,7 @@ export class Searcher {
         for (const first of [place - 1, place]) {
           // The word written together with the one before, the one after.
           if (first < 0 || first >= tokens.length - 1) continue;
+          if (STOP.has(tokens[first]) || STOP.has(tokens[first + 1])) continue;
           const joined = stem(tokens[first] + tokens[first + 1]);
           if (this.weights.has(joined)) unit.set(joined, 1);
         }
