@@ -205,8 +205,8 @@ def test_everyday_words_say_little_however_few_have_them() -> None:
 
 
 def test_a_word_in_passing_is_answered_in_part() -> None:
-    scores = {hit.id: hit.score for hit in make(
-        called={"title": "wide river end"}, passing={"body": "wide river end"}, more={"body": "other"}).search("wide river")}
+    found = make(called={"title": "wide river end"}, passing={"body": "wide river end"}, more={"body": "other"})
+    scores = {hit.id: hit.score for hit in found.search("wide river")}
     fields = FIELDS["title"] / FIELDS["body"]
     assert scores["called"] / scores["passing"] > 1.5 * fields * RULES["sequence"]
 
