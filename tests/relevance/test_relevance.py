@@ -73,10 +73,10 @@ def slip(query: str, chance: random.Random) -> str:
 
 def test_most_questions_are_answered_first(catalog, asked):
     table = measure.scores(asked, measure.command_line(catalog, [one.query for one in asked]))
-    least = {"tuned": 0.89, "unseen": 0.93, "fresh": 0.82}  # a little less than was measured
-    for part, bound in least.items():
-        count, mrr, hit = table[part]
-        assert count >= 30 and mrr > bound and hit > 0.93, (part, mrr, hit)
+    least = {"tuned": (0.89, 0.92), "unseen": (0.95, 0.97), "fresh": (0.91, 0.97), "later": (0.74, 0.78)}
+    assert set(table) == set(least)
+    for part, (mrr, hit) in least.items():  # a little less than was measured
+        assert table[part][0] >= 30 and table[part][1] > mrr and table[part][2] > hit, (part, table[part])
 
 
 def test_generously_a_definition_is_right_as_well(catalog):
