@@ -12,7 +12,7 @@ from html import escape
 
 from markupsafe import Markup
 
-from site_gen.emit.numbers import number
+from site_gen.emit.numbers import number, percent
 from site_gen.emit.plots import even_ticks
 from site_gen.emit.scatter import OTHER, SHAPES, WIDTH, opened
 from site_gen.enrich.trends import LEAST, Column, Series, Width, Window
@@ -61,7 +61,7 @@ def stacked(series: Series, title: str, shares: bool = False) -> Markup:
     parts = [opened(HEIGHT, title, "zoo-bars")]
     for tick in steps:
         at = bottom - tick * scale
-        label = f"{tick:.0%}" if shares else number(tick)
+        label = percent(tick) if shares else number(tick)
         parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{label}</text>')
     unit = "share, with how many there are above each bar" if shares else "number"

@@ -25,6 +25,11 @@ def ratio(value: float) -> str:
     return number(value) if abs(value) < 0.01 or abs(value) >= 999.95 else f"{value:#.4g}"
 
 
+def percent(share: float) -> str:
+    """A share without digits behind the point: 0.704 is 70 %."""
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
 def products(text: str) -> str:
     """A count as a reader writes it, from the plain text of an entry: out · in², in × in."""
     return text.replace("^2", "²").replace("^3", "³").replace(" * ", " · ").replace(" x ", " × ")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from site_gen.emit import bars
-from site_gen.emit.numbers import number
+from site_gen.emit.numbers import number, percent
 from site_gen.enrich.trends import LEAST, Series, Trends
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _zoo(site: Site, trends: Trends) -> Figure | None:
     elsewhere = len(trends.elsewhere)
     says = [
         f"Of the same {_count(series.total, 'method')}, {series.of('entry')} "
-        f"({series.of('entry') / series.total:.0%}) have an entry."
+        f"({percent(series.of('entry') / series.total)}) have an entry."
         + (f" {_count(elsewhere, 'further entry', 'further entries')} {'is' if elsewhere == 1 else 'are'} about a "
            "method without a paper, or with one that counts as a foundation." if elsewhere else ""),
         "Entries are chosen to have one of each kind first; how many there are of a year says nothing about the year.",
@@ -212,7 +212,7 @@ def _cell(column: Any, key: str, shares: bool) -> Any:
     count, share = column.count(key), column.share(key)
     if not count:
         return ""
-    return Markup("{} <small>{}</small>").format(count, f"{share:.0%}") if shares and share is not None else count
+    return Markup("{} <small>{}</small>").format(count, percent(share)) if shares and share is not None else count
 
 
 def _entries_say(series: Series) -> str:
@@ -240,7 +240,7 @@ def _window_says(trends: Trends) -> str:
 
 def _shares(series: Series, key: str) -> str:
     return ", ".join(
-        f"{column.share(key):.0%} of {column.total} {'in' if column.first == column.last else 'up to'} {column.last}"
+        f"{percent(column.share(key))} of {column.total} {'in' if column.first == column.last else 'up to'} {column.last}"
         for column in series.columns if column.share(key) is not None
     )
 
