@@ -240,7 +240,8 @@ def _window_says(trends: Trends) -> str:
 
 def _shares(series: Series, key: str) -> str:
     return ", ".join(
-        f"{percent(column.share(key))} of {column.total} {'in' if column.first == column.last else 'up to'} {column.last}"
+        f"{percent(column.share(key))} of {column.total} "
+        f"{'in' if column.first == column.last else 'up to'} {column.last}"
         for column in series.columns if column.share(key) is not None
     )
 
