@@ -357,8 +357,10 @@ def test_cards_and_table(new_page):
     columns = page.evaluate("new Set([...document.querySelectorAll('#zoo-entries tbody tr')].map("
                             "e => Math.round(e.getBoundingClientRect().left))).size")
     assert columns >= 3
-    ends = page.evaluate("""[...document.querySelectorAll('#zoo-entries tbody tr')].map((e) => [e.getBoundingClientRect().top,
-      ...[3, 10, 11].map((n) => e.querySelector(`td:nth-child(${n})`).getBoundingClientRect().bottom)].map(Math.round))""")
+    ends = page.evaluate("""[...document.querySelectorAll('#zoo-entries tbody tr')].map((e) =>
+      [e.getBoundingClientRect().top,
+       ...[3, 10, 11].map((n) => e.querySelector(`td:nth-child(${n})`).getBoundingClientRect().bottom)]
+      .map(Math.round))""")
     for line in {top for top, *_ in ends}:  # facts of neighbours end on one line, however long the texts
         assert len({tuple(rest[1:]) for top, *rest in ends if top == line}) == 1
     page.go_back()
