@@ -15,6 +15,7 @@ from catalog.wording import word
 from site_gen.emit import links
 from site_gen.emit.numbers import month, number, products, ratio, signed
 from site_gen.emit.page import Page
+from site_gen.enrich import explained
 from site_gen.enrich.compare import why_not_drawn
 from site_gen.enrich.measured import Metric, Row, Spread
 from site_gen.enrich.reported import Line, parts
@@ -278,9 +279,9 @@ class _Data:
         if found is None or all(part.id != self.a.id for part in found.parts):
             return {"says": "", "pairs": {}}
         protocol = found.protocol
-        says = Markup("Measured {} under <code>{} v{}</code> on model <code>{}</code>. Beyond the sum: what the pair "
-                      "loses more (or less) than both methods alone, in nats of log-perplexity.").format(
-            found.date, protocol["name"], protocol["version"], protocol["model"])
+        says = Markup("{}, measured {}. Beyond the sum: what the pair loses more (or less) than both methods alone, in "
+                      "nats of log-perplexity.").format(
+            explained.title(protocol["name"], protocol["version"], protocol["model"]), found.date)
         return {"says": says, "pairs": {
             pair.second: self._pair(pair) for pair in found.pairs.values() if pair.first == self.a.id}}
 
