@@ -233,7 +233,8 @@ class Pages:
         facets = []
         for name, facet in self.site.catalog.vocabulary.items():
             values = [
-                {"name": word(value), "value": value, "meaning": meaning, "id": links.value(name, value).partition("#")[2],
+                {"name": word(value), "value": value, "meaning": meaning,
+                 "id": links.value(name, value).partition("#")[2],
                  "entries": [e for e in self.site.entries.values() if value in fact_values(e.algorithm, name)],
                  "catalog": links.catalog(**{name: value}), "also": facet.also_called.get(value, [])}
                 for value, meaning in facet.values.items()
