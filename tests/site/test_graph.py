@@ -458,7 +458,7 @@ def test_arrows_go_to_the_side_that_they_name(open_graph, data):
 def test_search_jumps_and_forgives_slips(graph, data):
     wanted = ("Transformer", "Adapter", "OPT")
     names = [(node["label"], node["id"]) for node in data["nodes"] if node["label"] in wanted]
-    slips = [("distiling the knowlege hinton", HINTON), ("frantar accurate", GPTQ), (HINTON, HINTON), ("GPTQ", GPTQ)]
+    slips = [("distiling the knowlege hinton", HINTON), ("frantar generatve", GPTQ), (HINTON, HINTON), ("GPTQ", GPTQ)]
     assert len(names) == 3
     for words, work in names + slips:
         show(graph, words)

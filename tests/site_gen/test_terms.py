@@ -78,7 +78,7 @@ def real():
 
 @pytest.mark.parametrize(("entry", "other"), [
     ("gptq", "sparsegpt"), ("minillm", "gkd"), ("switch-transformer", "expert-choice"), ("calm", "deebert"),
-    ("lora", "qlora"), ("asvd", "truncated-svd"),
+    ("lora", "qlora"), ("asvd", "fwsvd"),
 ])  # fmt: skip
 def test_alike_is_what_a_reader_would_call_alike(real, entry, other):
     assert real[1].alike[entry][0].id == other or other in [near.id for near in real[1].alike[entry][:2]]
