@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,7 @@ import catalog
 from catalog.combinations import DECLARED, MEASURED, Declared
 from catalog.measurements import code_hash
 from compzoo import recipes as reading
-from compzoo.measuring import Records, spread, write_atomically
-
-Told = Callable[[int, int, str], None]
+from compzoo.measuring import Progress, Records, covers, on_one_thread, relabel, spread, write_atomically
 
 
 @dataclass(frozen=True)
@@ -52,32 +50,60 @@ def plan_of(declared: Declared) -> Plan:
 
 
 def combine(
-    plan: Plan, seeds: Sequence[int], *, jobs: int = 1, path: Path | None = None, told: Told | None = None
-) -> Path:
+    plan: Plan,
+    seeds: Sequence[int],
+    *,
+    jobs: int = 1,
+    path: Path | None = None,
+    told: Progress | None = None,
+    force: bool = False,
+) -> tuple[str, Path]:
     """Measure every run of the plan under every seed and write the file; what the cache holds is not measured again.
 
-    told(done, of how many, what). Pairs that cannot be done are written with the reason.
+    Returns "measured", or "up to date" where the file has this already, and the file. told(what, done, of how many).
+    force: also measure again what is up to date. Pairs that cannot be done are written with the reason.
     """
     path = path or Path(catalog.__file__).parent / MEASURED
+    worker = Worker(plan)
+    protocol = worker.bench.record(seeds)
+    hashes = {name: code_hash(recipe.code) for name, recipe in plan.recipes.items()}
+    if force:
+        Records().forget(older_than=0)
+    elif up_to_date(path, plan, protocol, hashes):
+        relabel(path, worker.shown)
+        return "up to date", path
     tasks = [(names, seed) for names in plan.runs for seed in seeds]
     found: dict[tuple[tuple[str, ...], int], dict[str, Any]] = {}
-    for done, (task, result) in enumerate(_measured(plan, tasks, jobs), 1):
+    for done, (task, result) in enumerate(_measured(worker, tasks, jobs), 1):
         found[task] = result
         if told is not None:
-            told(done, len(tasks), "+".join(task[0]) or "uncompressed")
-    worker = Worker(plan)
+            told("+".join(task[0]) or "uncompressed", done, len(tasks))
     runs = [_run(names, [(seed, found[names, seed]) for seed in seeds]) for names in plan.runs]
     document = {
         "schema": 1,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "protocol": worker.bench.record(seeds),
-        "metrics": worker.shown([run["median"] for run in runs if "median" in run]),
-        "code_hashes": {name: code_hash(recipe.code) for name, recipe in plan.recipes.items()},
+        "protocol": protocol,
+        "metrics": worker.shown(*(run["median"] for run in runs if "median" in run)),
+        "code_hashes": hashes,
         "options": plan.options,
         "runs": runs,
     }
     write_atomically(path, json.dumps(document, indent=1, allow_nan=False) + "\n")
-    return path
+    return "measured", path
+
+
+def up_to_date(path: Path, plan: Plan, protocol: dict[str, Any], hashes: dict[str, str]) -> bool:
+    """Whether the written file has these methods with this code and these options, and this protocol."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return (
+            covers(document["protocol"], protocol)
+            and document["code_hashes"] == hashes
+            and document["options"] == plan.options
+            and [tuple(run["methods"]) for run in document["runs"]] == plan.runs
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _run(names: Sequence[str], results: Sequence[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
@@ -96,6 +122,7 @@ class Worker:
         from reference_impls.bench.run import make_bench
 
         self.plan, self.records = plan, Records()
+        on_one_thread()
         self.bench = make_bench(steps_of(plan.methods(list(plan.recipes)[:1])), plan.model, "cpu")
 
     def measure(self, names: tuple[str, ...], seed: int) -> dict[str, Any]:
@@ -122,7 +149,7 @@ class Worker:
             self.records.put(key, found)
         return found
 
-    def shown(self, medians: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    def shown(self, *medians: dict[str, Any]) -> dict[str, dict[str, str]]:
         from reference_impls.bench.run import shown_metrics
 
         return shown_metrics(*medians)
@@ -140,15 +167,14 @@ def _in_worker(task: tuple[tuple[str, ...], int]) -> tuple[tuple[tuple[str, ...]
     return task, _WORKER.measure(*task)
 
 
-def _measured(plan: Plan, tasks: Sequence[Any], jobs: int) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _measured(worker: Worker, tasks: Sequence[Any], jobs: int) -> Iterator[tuple[Any, dict[str, Any]]]:
     if jobs == 1:
-        worker = Worker(plan)
         for task in tasks:
             yield task, worker.measure(*task)
         return
     # Threads of torch do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(plan,)) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(worker.plan,)) as pool:
         for finished in as_completed([pool.submit(_in_worker, task) for task in tasks]):
             yield finished.result()
 

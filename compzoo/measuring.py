@@ -105,6 +105,7 @@ class Measurer:
         from reference_impls.bench.run import shown_metrics
 
         self._told = progress
+        on_one_thread()
         started = time.perf_counter()
         entry, path = entry.on(self.plan.model), self.plan.path(entry)
         steps = self._steps(entry, entry.id, entry.options)
@@ -229,20 +230,33 @@ def planned_runs(entry: Recipe, control: str | None = None) -> list[dict[str, An
     return runs
 
 
+def on_one_thread() -> None:
+    """What is recorded is measured on one thread, alone or beside others: otherwise its times would be of another
+    protocol with every machine and every --jobs."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def up_to_date(path: Path, code: str, protocol: dict[str, Any], planned: list[dict[str, Any]]) -> bool:
-    """Whether a written measurement has this code, this protocol and these runs."""
+    """Whether a written measurement has this code, this protocol, at least its seeds, and these runs."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         runs = [{key: run[key] for key in ("role", "algorithm", "options", "varied")} for run in document["runs"]]
-        return document["code_hash"] == code and document["protocol"] == protocol and runs == planned
+        return document["code_hash"] == code and covers(document["protocol"], protocol) and runs == planned
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def covers(recorded: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether two protocols are the same and the recorded one has at least the seeds of the other."""
+    return {**recorded, "seeds": []} == {**asked, "seeds": []} and set(asked["seeds"]) <= set(recorded["seeds"])
 
 
 def relabel(path: Path, shown_metrics: Callable[..., Any]) -> None:
     """Write how metrics are shown again, where that has changed; the numbers stay."""
     document = json.loads(path.read_text(encoding="utf-8"))
-    metrics = shown_metrics(*(run["median"] for run in document["runs"]))
+    metrics = shown_metrics(*(run["median"] for run in document["runs"] if "median" in run))
     if metrics != document["metrics"]:
         write_atomically(path, json.dumps({**document, "metrics": metrics}, indent=1, allow_nan=False) + "\n")
 

@@ -192,20 +192,20 @@ def bench(
 def combine(
     seeds: Annotated[int, typer.Option(help="How many seeds: 0, 1, ...", min=1)] = 3,
     jobs: Annotated[int, typer.Option(help="Processes side by side, each on one thread.", min=1)] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Also measure again what is up to date.")] = False,
 ) -> None:
     """Measure pairs of methods, in both orders, as catalog/combinations.yml declares them.
 
-    Writes catalog/combinations.json. What was interrupted goes on where it stopped.
+    Writes catalog/combinations.json, where it is not up to date (same methods, code, options and protocol). What was
+    interrupted goes on where it stopped.
     """
     from compzoo import combining
 
     with _complaints(), _progress() as progress:
         progress("loading", 0, 0)
         plan = combining.plan_of(combining.declared())
-        path = combining.combine(
-            plan, range(seeds), jobs=jobs, told=lambda done, total, what: progress(what, done, total)
-        )
-    print(f"{len(plan.runs)} runs, {seeds} seeds each: {path}")
+        state, path = combining.combine(plan, range(seeds), jobs=jobs, told=progress, force=force)
+    print(f"{len(plan.runs)} runs, {seeds} seeds each: {state} ({path})")
 
 
 def _within(progress: Progress, name: str) -> Progress:

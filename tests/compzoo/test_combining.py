@@ -30,10 +30,11 @@ def test_every_order_is_measured_or_refused_with_a_reason(tiny, tmp_path):
     from catalog.combinations import read
 
     told = []
-    path = combining.combine(tiny, [0, 1], path=tmp_path / "combinations.json", told=lambda *words: told.append(words))
+    path = tmp_path / "combinations.json"
+    assert combining.combine(tiny, [0, 1], path=path, told=lambda *words: told.append(words)) == ("measured", path)
     found, problems = read(path, "combinations.json")
     assert problems == [] and len(found.runs) == 1 + 3 + 6
-    assert told[0] == (1, 20, "uncompressed") and told[-1][:2] == (20, 20)
+    assert told[0] == ("uncompressed", 1, 20) and told[-1][1:] == (20, 20)
     dense, pruned = found.of(), found.of("wanda")
     assert dense.median["kl"] == 0 < pruned.median["kl"] and len(pruned.seeds) == 2
     # Both orders run and give different models of the same size.
@@ -43,6 +44,26 @@ def test_every_order_is_measured_or_refused_with_a_reason(tiny, tmp_path):
         assert first.median["perplexity"] != second.median["perplexity"]
     assert "neither zeros" in found.of("rtn", "gptq").refused and found.of("rtn", "gptq").seeds == []
     assert found.stale(CODE, Source(Path(__file__).parents[2])) == []
+
+
+def test_what_is_up_to_date_is_passed_over(tiny, tmp_path):
+    path, told = tmp_path / "combinations.json", []
+
+    def combine(plan=tiny, seeds=(0,), **options):
+        told.clear()
+        return combining.combine(plan, seeds, path=path, told=lambda *words: told.append(words), **options)[0]
+
+    few = Plan(tiny.model, {name: tiny.recipes[name] for name in ("rtn", "wanda")}, tiny.options)
+    assert combine(few, [0, 1]) == "measured" and combine(few, [0, 1]) == "up to date" and told == []
+    # More seeds than were asked for do no harm.
+    assert combine(few) == "up to date"
+    sparser = Plan(few.model, few.recipes, {**few.options, "wanda": {"sparsity": 0.6}})
+    for changed in {"force": True}, {"seeds": [0, 1, 2]}, {"plan": sparser}, {"plan": tiny}:
+        assert combine(**{"plan": few, "seeds": [0, 1], **changed}) == "measured" and told, changed
+    document = json.loads(path.read_text())
+    document["code_hashes"]["rtn"] = "0" * 64
+    path.write_text(json.dumps(document))
+    assert combine() == "measured"
 
 
 def test_what_was_interrupted_goes_on(tiny, tmp_path, monkeypatch):

@@ -253,6 +253,16 @@ def counted(monkeypatch):
     return calls
 
 
+@pytest.fixture
+def threads():
+    """Gives the number of threads back."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
 def measure_entry(entry, seeds, *, folder, **options):
     """One entry, as a new process would measure it."""
     (found,) = measuring.measure_all([entry], measuring.Plan(seeds=tuple(seeds), folder=folder, **options))
@@ -290,11 +300,27 @@ def test_bench_passes_over_what_is_up_to_date(small_bench, counted, tmp_path, mo
     ):
         before = len(counted)
         assert changed()[0] == "measured" and len(counted) > before
-    measure_entry(RTN, [0], folder=tmp_path)
+    measure_entry(RTN, [0, 1], folder=tmp_path)
+    # More seeds than were asked for do no harm.
+    assert measure_entry(RTN, [1], folder=tmp_path)[0] == "up to date"
     monkeypatch.setattr(measuring, "code_hash", lambda code: "0" * 64)
     assert measure_entry(RTN, [0], folder=tmp_path)[0] == "measured"
     (tmp_path / "rtn.json").write_text("{")
     assert measure_entry(RTN, [0], folder=tmp_path)[0] == "measured"
+
+
+def test_what_is_recorded_is_measured_on_one_thread(small_bench, counted, tmp_path, threads, monkeypatch):
+    """Otherwise its times, and so its protocol, would be others with every machine."""
+    import torch
+
+    from reference_impls.bench import protocol as protocols
+
+    # Where nobody records, large models take all threads.
+    monkeypatch.setattr(protocols, "LARGE_PARAMETERS", 0)
+    torch.set_num_threads(2)
+    _, path = measure_entry(RTN, [0], folder=tmp_path)
+    protocol = json.loads(path.read_text())["protocol"]
+    assert (protocol["threads"], protocol["clock"]) == (1, "processor time")
 
 
 def test_new_labels_need_no_new_measurement(small_bench, counted, tmp_path, monkeypatch):
