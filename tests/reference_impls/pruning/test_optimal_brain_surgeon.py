@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from reference_impls.core import elimination
 from reference_impls.core.calibration import LayerInputs
 from reference_impls.core.contracts import contract_of
 from reference_impls.core.hessian import inverse_cholesky
 from reference_impls.core.storage import SemiSparseWeight, SparseWeight
-from reference_impls.pruning import optimal_brain_surgeon as module
-from reference_impls.pruning.optimal_brain_surgeon import counts_by_layer, optimal_brain_surgeon, remove
+from reference_impls.pruning.optimal_brain_surgeon import kept_in_layer, optimal_brain_surgeon, remove, removed_at_once
 from reference_impls.pruning.sparsegpt import prune_columns
 from reference_impls.pruning.wanda import wanda
 
@@ -62,12 +62,12 @@ def twin(weight, x, total, *, within="layer", n=0, m=0):
 def test_layer_order_and_weights_equal_brute_force(layer_problem, total):
     weight, x, _ = layer_problem(rows=4, columns=10)
     W, gone = twin(weight, x, total)
-    counts = counts_by_layer(weight, inverse(x), total)
-    assert counts.tolist() == [sum(i == row for i, _ in gone) for row in range(4)]
-    got, order, _ = remove(weight, inverse(x), counts)
+    keep = kept_in_layer(weight, inverse(x), total)
+    assert torch.equal(keep, W != 0)
+    _, order, _ = remove(weight, inverse(x), 10)
     for row in range(4):
-        assert [q for q in order[row].tolist() if q < 10] == [q for i, q in gone if i == row]
-    torch.testing.assert_close(got, W, rtol=1e-8, atol=1e-10)
+        assert [q for q in order[row].tolist() if not keep[row, q]] == [q for i, q in gone if i == row]
+    torch.testing.assert_close(removed_at_once(weight, inverse(x), keep), W, rtol=1e-8, atol=1e-10)
     stored = optimal_brain_surgeon(weight, LayerInputs.of(x), sparsity=total / 40)
     assert isinstance(stored, SparseWeight) and torch.equal(stored.mask(), W != 0)
     torch.testing.assert_close(stored.dense().double(), W, rtol=6e-4, atol=6e-5)    # 16 bit
@@ -79,17 +79,16 @@ def test_a_removal_that_only_becomes_cheap_after_another_waits_for_it():
     x = torch.randn(256, 3, generator=generator)
     x[:, 1] = x[:, 0] + 0.5 * x[:, 1]
     weight = torch.tensor([[1.0, -1.0, 5.0], [3.0, 3.0, 0.3]])
-    saliency = remove(weight, inverse(x), torch.tensor([3, 3]))[2]
+    saliency = remove(weight, inverse(x), 3)[2]
     assert saliency[0, 1] < saliency[1, 0] < saliency[0, 0]
     for total in (1, 2, 3):
-        _, gone = twin(weight, x, total)
-        assert counts_by_layer(weight, inverse(x), total).tolist() == [sum(i == row for i, _ in gone) for row in (0, 1)]
+        assert torch.equal(kept_in_layer(weight, inverse(x), total), twin(weight, x, total)[0] != 0)
 
 
 def test_row_order_and_weights_equal_brute_force(layer_problem):
     weight, x, _ = layer_problem(rows=4, columns=10)
     W, gone = twin(weight, x, 24, within="row")
-    got, order, _ = remove(weight, inverse(x), torch.full((4,), 6))
+    got, order, _ = remove(weight, inverse(x), 6)
     assert order.tolist() == [[q for i, q in gone if i == row] for row in range(4)]
     torch.testing.assert_close(got, W, rtol=1e-8, atol=1e-10)
     stored = optimal_brain_surgeon(weight, LayerInputs.of(x), sparsity=0.6, comparison_group="row")
@@ -106,21 +105,33 @@ def test_pattern_equals_brute_force(layer_problem, pattern):
     torch.testing.assert_close(stored.dense().double(), W, rtol=6e-4, atol=6e-5)    # 16 bit
 
 
-def test_weights_that_stay_are_the_least_squares_solution(layer_problem):
-    """No damping: the outputs of the dense row, fitted anew with the inputs that are left."""
+@pytest.mark.parametrize("count", [0, 5, 15, 23])
+def test_weights_that_stay_are_the_least_squares_solution(layer_problem, count):
+    """No damping: the outputs of the dense row, fitted anew with the inputs that are left. One by one or at once."""
     weight, x, _ = layer_problem(rows=6, columns=24)
     B = inverse(x, damping=0.0)
-    W, order, _ = remove(weight, B, torch.tensor([0, 5, 10, 15, 20, 23]))
+    W, order, _ = remove(weight, B, count)
+    at_once = removed_at_once(weight, B, torch.ones(6, 24, dtype=torch.bool).scatter_(1, order, False))
+    torch.testing.assert_close(W, at_once, rtol=1e-8, atol=1e-8)
     for row, dense, gone in zip(W, weight.double(), order.tolist(), strict=True):
         left = [q for q in range(24) if q not in gone]
         best = torch.linalg.lstsq(x[:, left].double(), x.double() @ dense).solution
         torch.testing.assert_close(row[left], best, rtol=1e-8, atol=1e-8)
-        assert not row[[q for q in gone if q < 24]].any()
+        assert not row[gone].any()
+
+
+def test_the_weight_that_came_in_is_not_touched(layer_problem):
+    weight, x, _ = layer_problem(rows=6, columns=24)
+    weight = weight.double()
+    before = weight.clone()
+    for group in "layer", "row":
+        optimal_brain_surgeon(weight, LayerInputs.of(x), sparsity=0.5, comparison_group=group)
+    assert torch.equal(weight, before)
 
 
 def test_saliencies_add_up_to_the_error(layer_problem):
     weight, x, _ = layer_problem(rows=6, columns=24)
-    W, _, saliency = remove(weight, inverse(x, damping=0.0), torch.full((6,), 15))
+    W, _, saliency = remove(weight, inverse(x, damping=0.0), 15)
     error = (x.double() @ (W - weight.double()).T).square().mean(0)
     torch.testing.assert_close(saliency.sum(1), error)
 
@@ -141,7 +152,7 @@ def test_sparsegpt_is_the_same_where_all_that_goes_comes_first(layer_problem):
     """And elsewhere its weights are worse for the same mask, as it moves only what comes later."""
     weight, x, _ = layer_problem(rows=12, columns=32)
     H, U = damped_hessian(x), inverse_cholesky(LayerInputs.of(x).hessian(), 0.01)
-    W, order, _ = remove(weight, U.T @ U, torch.full((12,), 16))
+    W, order, _ = remove(weight, U.T @ U, 16)
     keep = torch.ones(12, 32, dtype=torch.bool).scatter_(1, order, False)
     other, _ = prune_columns(weight, U.float(), 0.5, "unstructured", 16, keep)
     error, worse = ((((V - weight.double()) @ H) * (V - weight.double())).sum(1) for V in (W, other.double()))
@@ -158,7 +169,7 @@ def test_sparsegpt_is_the_same_where_all_that_goes_comes_first(layer_problem):
 def test_pieces_of_rows_change_nothing(layer_problem, monkeypatch):
     weight, x, _ = layer_problem()
     whole = optimal_brain_surgeon(weight, LayerInputs.of(x), sparsity=0.5)
-    monkeypatch.setattr(module, "_NUMBERS", 5 * 64 * 64)
+    monkeypatch.setattr(elimination, "_NUMBERS", 5 * 64 * 64)
     again = optimal_brain_surgeon(weight, LayerInputs.of(x), sparsity=0.5)
     assert torch.equal(whole.mask(), again.mask())
     torch.testing.assert_close(whole.dense(), again.dense())

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from reference_impls.core import elimination
 from reference_impls.core.calibration import LayerInputs
 from reference_impls.core.grid import Grid
 from reference_impls.core.storage import SparseQuantizedWeight
-from reference_impls.quantization import obq as module
 from reference_impls.quantization.gptq import gptq
 from reference_impls.quantization.obq import obq
 from reference_impls.quantization.rtn import rtn
@@ -138,7 +138,7 @@ def test_rows_do_not_know_of_each_other_nor_of_how_many_are_worked_on_together(m
     weight, x, _ = problem(3)
     inputs = LayerInputs.of(x)
     whole = obq(weight, inputs, bits=3).codes()
-    monkeypatch.setattr(module, "WORKING_SET", 3 * 16**2)
+    monkeypatch.setattr(elimination, "_NUMBERS", 3 * 16**2)
     assert torch.equal(obq(weight.flip(0), inputs, bits=3).codes().flip(0), whole)
 
 
