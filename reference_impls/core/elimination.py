@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-_NUMBERS = 1 << 25
-"""Of the inverses, at a time: 128 MiB in single precision."""
+_NUMBERS, _WEIGHTS = 1 << 25, 1 << 15
+"""Of the inverses and of the rows, at a time: 128 MiB in single precision, and what a processor's cache can hold."""
 
 
 def rows_at_once(columns: int) -> int:
     """How many rows of so many columns are worked on together."""
-    return max(1, _NUMBERS // columns**2)
+    return max(1, min(_NUMBERS // columns**2, _WEIGHTS // columns))
 
 
 class Elimination:

@@ -54,4 +54,6 @@ def test_single_precision_stays_close():
 
 def test_rows_at_once_is_bounded_by_memory_and_at_least_one():
     assert rows_at_once(1 << 20) == 1
-    assert all(rows_at_once(n) * n * n <= elimination._NUMBERS for n in (16, 576, 1536, 4096))
+    for columns in 16, 576, 1536, 4096:
+        assert 1 < rows_at_once(columns) * columns <= elimination._WEIGHTS
+        assert rows_at_once(columns) * columns**2 <= elimination._NUMBERS
