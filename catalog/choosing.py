@@ -291,7 +291,7 @@ def large_number(value: float) -> str:
 
 
 def digits(value: float, places: int = 3) -> str:
-    """A positive number with so many leading digits, half rounded up, without zeros at the end."""
+    """A positive number with so many leading digits, half rounded up: 9.40 for 9.396, but 9.4 and 8 for just these."""
     if value == 0:
         return "0"
     scale, factor = 10 ** (places - 1), 1.0
@@ -302,15 +302,19 @@ def digits(value: float, places: int = 3) -> str:
     whole = math.floor(value * factor + 0.5)
     if factor <= 1:
         return str(round(whole / factor))
+    if whole == scale * 10:
+        whole, factor = scale, factor / 10
     after = round(math.log10(factor))
     text = str(whole).rjust(after + 1, "0")
-    return f"{text[:-after]}.{text[-after:]}".rstrip("0").rstrip(".")
+    text = f"{text[:-after]}.{text[-after:]}"
+    short = text.rstrip("0").rstrip(".")
+    return short if abs(float(short) - value) <= 1e-12 * value else text
 
 
 def size(value: float) -> str:
     """A number of bytes for people: 13.5 GB, with 1 GB = 1,000,000,000 bytes."""
     for unit, bytes_ in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= bytes_:
+        if value >= 0.9995 * bytes_:
             return f"{digits(value / bytes_)} {unit}"
     return f"{digits(value)} bytes"
 

@@ -159,7 +159,7 @@ def test_click_opens_details_with_links_and_the_counts_of_the_table(graph):
     cited_by, cites = row.locator("td").all_inner_texts()[1:3]
     assert f"Cited by {cited_by} of these works, cites {cites} of them" in details.inner_text()
     assert details.get_by_role("link", name="arXiv:2210.17323").get_attribute("href").startswith("https://arxiv.org/")
-    assert details.get_by_role("link", name="This work’s page").get_attribute("href").endswith(f"works/{GPTQ}/")
+    assert details.get_by_role("link", name="This work's page").get_attribute("href").endswith(f"works/{GPTQ}/")
     details.get_by_role("link", name="Entry GPTQ").click()
     graph.wait_for_url("**/algorithms/gptq/")
 

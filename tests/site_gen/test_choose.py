@@ -21,6 +21,10 @@ NOTHING = {
     "shape": None, "tokens": 4096, "batch": 1, "memory": None, "size": None, "compress": [], "data": None,
     "training": None, "gradients": True, "offers": None, "shown": False, "scores": False, "protocol": None,
 }  # fmt: skip
+SIZES = {  # Zeros at the end are told where they are digits of a rounded number.
+    9.396e9: "9.40 GB", 9.4e9: "9.4 GB", 8e9: "8 GB", 8.0001e9: "8.00 GB", 24 * 2**30: "25.8 GB", 999.9e6: "1.00 GB",
+    9.9999e6: "10.0 MB", 125e3: "125 kB", 17.0: "17 bytes", 0: "0 bytes",
+}  # fmt: skip
 AMOUNTS = ["8 GB", "24 GiB", "900mb", "8,5 gb", "8", ".5", "1.", "-1", "0", "", "1e3", "8 parsecs", "1.2.3", "9" * 40]
 
 
@@ -76,13 +80,14 @@ def test_the_browser_answers_alike() -> None:
                {"model_type": "qwen3_moe", "mlp_only_layers": [3]}, {"model_type": "llama_text"}]  # fmt: skip
     configs = [*HOSTILE, *(json.dumps({**LLAMA, **change}) for change in changes),
                json.dumps({"model_type": "llava", "text_config": LLAMA}), json.dumps({"text_config": LLAMA})]
-    given = {"facts": FACTS, "questions": asked, "configs": configs, "sizes": AMOUNTS}
+    given = {"facts": FACTS, "questions": asked, "configs": configs, "sizes": AMOUNTS, "bytes": list(SIZES)}
     theirs = json.loads(frontend_build.run_node("choose.mjs", input=json.dumps(given)))
     for i, question in enumerate(asked):
         equal(choosing.answer(FACTS, question), theirs["answers"][i], f"question {i}")
     for i, text in enumerate(configs):
         equal(choosing.read_config(FACTS, text), theirs["configs"][i], text[:60])
     assert [choosing.bytes_of(text) for text in AMOUNTS] == theirs["sizes"]
+    assert list(SIZES.values()) == [choosing.size(value) for value in SIZES] == theirs["bytes"]
 
 
 def test_without_a_question_all_stay_and_say_nothing() -> None:

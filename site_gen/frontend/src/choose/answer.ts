@@ -200,24 +200,30 @@ export function largeNumber(value: number): string {
   return value >= 999_500_000 ? `${digits(value / 1e9)} billion` : `${digits(value / 1e6)} million`;
 }
 
-/** A positive number with so many leading digits, half rounded up, without zeros at the end. */
+/** A positive number with so many leading digits, half rounded up: 9.40 for 9.396, but 9.4 and 8 for just these. */
 export function digits(value: number, places = 3): string {
   if (value === 0) return "0";
   const scale = 10 ** (places - 1);
   let factor = 1;
   while (value * factor >= scale * 10 && factor > 1e-30) factor /= 10;
   while (value * factor < scale && factor < 1e30) factor *= 10;
-  const whole = Math.floor(value * factor + 0.5);
+  let whole = Math.floor(value * factor + 0.5);
   if (factor <= 1) return String(Math.round(whole / factor));
+  if (whole === scale * 10) {
+    whole = scale;
+    factor /= 10;
+  }
   const after = Math.round(Math.log10(factor));
-  const text = String(whole).padStart(after + 1, "0");
-  return `${text.slice(0, -after)}.${text.slice(-after)}`.replace(/0+$/, "").replace(/\.$/, "");
+  const padded = String(whole).padStart(after + 1, "0");
+  const text = `${padded.slice(0, -after)}.${padded.slice(-after)}`;
+  const short = text.replace(/0+$/, "").replace(/\.$/, "");
+  return Math.abs(Number(short) - value) <= 1e-12 * value ? short : text;
 }
 
 /** A number of bytes for people: 13.5 GB, with 1 GB = 1,000,000,000 bytes. */
 export function size(value: number): string {
   for (const [unit, bytes] of [["TB", 1e12], ["GB", 1e9], ["MB", 1e6], ["kB", 1e3]] as const) {
-    if (value >= bytes) return `${digits(value / bytes)} ${unit}`;
+    if (value >= 0.9995 * bytes) return `${digits(value / bytes)} ${unit}`;
   }
   return `${digits(value)} bytes`;
 }

@@ -296,7 +296,7 @@ export class Panel {
       links.push(made);
     };
     if (work.entry !== null) link(`Entry ${work.label}`, base + work.url);
-    link("This work’s page", `${base}works/${encodeURIComponent(work.id)}/`);
+    link("This work's page", `${base}works/${encodeURIComponent(work.id)}/`);
     if (work.arxiv) link(`arXiv:${work.arxiv}`, `https://arxiv.org/abs/${work.arxiv}`, true);
     if (work.doi) link("DOI", `https://doi.org/${work.doi}`, true);
     const row = element("p", "zoo-graph__links");
