@@ -9,8 +9,8 @@ Symbols  w    (in,)         one row of the layer's weight W (out, in), the weigh
          L_q  (out,)        its saliency [eq-saliency]
 Differs  from the paper: the error is that of one layer and not of the network, so that neither its gradient nor terms
          of third order are left out, and H is summed up and inverted at once, not by a recursion over the samples. It
-         ends at a given share of zeros, not where the error grows too large; retraining is left out. B takes in 64
-         removals at a time and loses what has gone, which gives the same numbers several times as fast.
+         ends at a given share of zeros, not where the error grows too large; retraining is left out. Removals are
+         carried out on B 64 at a time, and what has gone leaves it: the same numbers, with less to read and write.
 """
 
 from typing import Literal
@@ -41,8 +41,8 @@ def optimal_brain_surgeon(
     weight: (out, in), floating point. inputs: the layer's inputs; only their second moment is used.
     sparsity: share of zeros, 0 <= sparsity < 1. pattern: "unstructured", or "n:m" to keep n of every m consecutive
     weights of a row; its sparsity must agree. comparison_group: where the next weight is looked for: in the "layer"
-    (takes about three times as long), or in each "row", which then all lose the same number. damping: added to the
-    Hessian's diagonal, a share of its mean.
+    (takes longer: all rows are taken down to nothing), or in each "row", which then all lose the same number.
+    damping: added to the Hessian's diagonal, a share of its mean.
     Raises ValueError for options outside their range and for a Hessian that is not positive definite.
     """
     if comparison_group not in ("layer", "row"):

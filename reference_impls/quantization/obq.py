@@ -6,9 +6,9 @@ Symbols  w    (rows, in)       some rows of the weight, each with an order of it
          H    (in, in)         2/n X^T X of the layer's inputs, plus damping on its diagonal [eq-hessian]
          F                     the weights of a row that are still free; other rows have other ones
          B                     H_F^-1 of every row [eq-inverse], and its diagonal (rows, in)
-Differs  from the authors' code: the inverses take in 64 eliminations at a time and lose the weights that are done with,
-         which gives the same numbers several times as fast. The Hessian is damped always; theirs adds 1 to its diagonal
-         where it cannot be inverted. Scales are rounded to 16 bit before codes are chosen.
+Differs  from the authors' code: eliminations are carried out on the inverses 64 at a time, and weights that are done
+         with leave them: the same numbers, with less to read and write. The Hessian is damped always; theirs adds 1 to
+         its diagonal where it cannot be inverted. Scales are rounded to 16 bit before codes are chosen.
 """
 
 from dataclasses import replace
