@@ -182,7 +182,7 @@ class Facts(Strict):
         description="What turns the smaller model into a faster one."
     )
     modality: Annotated[str, Term("modality")] = Field(description="Where it was shown.")
-    model_kind: Annotated[str, Term("model_kind")] = Field(description="On which kind of model it was shown.")
+    model_kind: Annotated[str, Term("model_kind")] = Field(description="On which kind of model its paper shows it.")
     scale: Annotated[str, Term("scale")] = Field(description="On which size of model it was shown.")
     cost: Cost | None = Field(None, description="What compressing costs.")
 
