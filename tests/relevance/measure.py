@@ -1,5 +1,5 @@
-"""How well the searches answer the questions of queries.yml, more.yml, fresh.yml and later.yml: the command line's,
-the browser's, and Material's own.
+"""How well the searches answer the questions of queries.yml, more.yml, fresh.yml, later.yml and further.yml: the
+command line's, the browser's, and Material's own.
 
 MRR is the mean over the questions of one over the place of the first right answer (0 where none is among the first
 ten); hit@3 the share of questions with a right answer among the first three. The answers are those that were written
@@ -32,9 +32,9 @@ from site_gen.load import load
 
 HERE = Path(__file__).parent
 DEPTH = 10  # how many results are looked at
-FILES = ("queries.yml", "more.yml", "fresh.yml", "later.yml")
+FILES = ("queries.yml", "more.yml", "fresh.yml", "later.yml", "further.yml")
 HALVES = ("tuned", "unseen")  # of queries.yml
-PARTS = (*HALVES, "fresh", "later")
+PARTS = (*HALVES, "fresh", "later", "further")
 
 
 @dataclass(frozen=True)
