@@ -37,7 +37,7 @@ from site_gen.emit import citation as citations
 from site_gen.emit.formulas import Formulas
 from site_gen.emit.numbers import month, products
 from site_gen.emit.page import Page, markdown_escaped
-from site_gen.emit.prose import Prose, plain
+from site_gen.emit.prose import Prose, bound, plain
 from site_gen.enrich import explained
 from site_gen.enrich.combined import BOUNDS, Pair
 from site_gen.enrich.facets import NAMES as FACT_NAMES
@@ -100,6 +100,7 @@ class Pages:
         )
         self._environment.filters["md"] = markdown_escaped
         self._environment.filters["slug"] = slug
+        self._environment.filters["bound"] = bound
         self._environment.filters["word"] = word
         self._environment.filters["month"] = month
         self._environment.globals["heading_mark"] = blocks.MARK

@@ -13,6 +13,7 @@ from html import escape
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import escapeHtml
 from markdown_it.rules_inline import StateInline
 from markupsafe import Markup
 from mdit_py_plugins.dollarmath import dollarmath_plugin
@@ -20,6 +21,13 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 from site_gen.emit.formulas import Formulas
 
 _REFERENCE = re.compile(r"\[(?:(eq-[a-z0-9]+(?:-[a-z0-9]+)*)|@([A-Za-z0-9_:-]+))\]")
+
+
+_BOUND = re.compile(
+    r"(?<=\d) (?=%|(?:GB|GiB|MB|kB|s|ms)\b)"
+    r"|(?:(?<=\bSection)|(?<=\bSections)|(?<=\bTable)|(?<=\bTables)|(?<=\bFigure)|(?<=\bAppendix)|(?<=\bEquation)) "
+    r"(?=[A-Z]?\.?\d|[A-Z]\b)"
+)
 
 
 @dataclass
@@ -42,6 +50,7 @@ class Prose:
         self._parser.inline.ruler.before("link", "zoo_reference", _reference)
         self._parser.validateLink = _allowed  # type: ignore[method-assign]
         rules = self._parser.renderer.rules
+        rules["text"] = lambda tokens, i, options, env: escapeHtml(bound(tokens[i].content))
         rules["math_inline"] = lambda tokens, i, options, env: formulas.mark(tokens[i].content, False)
         rules["math_inline_double"] = lambda tokens, i, options, env: formulas.mark(tokens[i].content, True)
         rules["math_block"] = lambda tokens, i, options, env: formulas.mark(tokens[i].content, True)
@@ -65,6 +74,11 @@ class Prose:
         if href.startswith("#"):
             return f'<a href="{escape(href)}">'
         return f'<a href="{escape(href)}" rel="noopener nofollow external">'
+
+
+def bound(text: str) -> str:
+    """The text with spaces that no line breaks at: before a unit, and between "Table" and its number."""
+    return _BOUND.sub("\N{NO-BREAK SPACE}", text)
 
 
 def plain(text: str) -> str:

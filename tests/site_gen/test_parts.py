@@ -44,6 +44,8 @@ def prose(tmp_path) -> Prose:
     ("`[eq-a]`", "<p><code>[eq-a]</code></p>\n"),
     ("costs $5 and $6", "<p>costs $5 and $6</p>\n"),
     ("a\x02wzxhzdk:0\x03b\x00", "<p>awzxhzdk:0b</p>\n"),
+    ("25 % \"<8 GB\" in `5 s`, 3 sets", "<p>25\xa0% &quot;&lt;8\xa0GB&quot; in <code>5 s</code>, 3 sets</p>\n"),
+    ("Tables 1 and A2, Appendix B. Section of", "<p>Tables\xa01 and A2, Appendix\xa0B. Section of</p>\n"),
 ])  # fmt: skip
 def test_prose(prose, text, wanted):
     context = Context(lambda label: f"#{label}", lambda key: (f"b/#{key}", "Roe 2020"))
@@ -285,7 +287,7 @@ def test_what_values_and_numbers_read_as():
     dates = {"1936": "1936", "2022-10": "October 2022", "2019-02-28": "February 2019"}
     assert {date: numbers.month(date) for date in dates} == dates
     assert numbers.products("O(max(out * in^2, in^3)), in x in") == "O(max(out · in², in³)), in × in"
-    large = {6.738e9: "6.74 billion", 999_500_000: "1 billion", 124.4e6: "124 million"}
+    large = {6.738e9: "6.74 billion", 999_500_000: "1.00 billion", 2e9: "2 billion", 124.4e6: "124 million"}
     assert {value: large_number(value) for value in large} == large
 
 
