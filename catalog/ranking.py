@@ -6,7 +6,8 @@ test asks both the same questions. In short:
 - A text becomes words in a plain form (4-bit and 4bit, 2:4 and n:m, quantise and quantize are alike), and words become
   stems, so that `pruned` finds `pruning`. Neighbouring words of a name also count written together (`smooth quant`).
 - A phrase that has synonyms (synonyms.yml) counts as one word in the query and in the documents, so that `no
-  calibration data` does not find what needs calibration data, and `2:4` finds what is written `n:m`.
+  calibration data` does not find what needs calibration data, and `2:4` finds what is written `n:m`. Articles and the
+  like between its words (`merge the tokens`, `without any training`) change nothing.
 - A word of the query also means the words that begin with it, and, where it is unknown, those at one or two slips of
   the keyboard from it; swapped letters are one slip.
 - A document's answer to a word is that of its best field, with a little for each further one, and counts more the
@@ -17,7 +18,8 @@ test asks both the same questions. In short:
 - What is called just like the query, be it with a slip, comes first; who types a whole title wants what is called so,
   of whatever kind it is. A tool that is named after an idea (PEFT) does not come first: who types the word for the idea
   gets the methods, with the tool beside them, and behind them the papers that mention it in their titles.
-- A query that names several methods or tools is about these, more than about what mentions them all.
+- A query that names several methods or tools is about these, more than about what mentions them all. One that sets two
+  things side by side (`structured vs unstructured pruning`) asks for both as if each were asked for by its name.
 - A definition that is asked for brings the pages it leads to: those that speak of the whole term stand before it, the
   others right behind.
 """
@@ -41,6 +43,7 @@ from rapidfuzz.distance import OSA
 RULES = json.loads((Path(__file__).parent / "ranking.json").read_text(encoding="utf-8"))
 FIELDS: dict[str, float] = RULES["fields"]  # field of a document, and the weight of a hit in it
 STOP = frozenset(RULES["stop"].split())
+BESIDE = frozenset(RULES["beside"].split())  # stand between two things that are compared
 IRREGULAR = {form: forms.split()[0] for forms in RULES["irregular"] for form in forms.split()}
 NAMES = ("name", "aliases")  # the fields that hold names; several stand apart by semicolons
 _DIGITS = re.compile("[0-9]")
@@ -61,6 +64,7 @@ def words(text: str) -> list[str]:
     """The words of a text in their plain form: 4-bit and 4bit, 2:4 and 2 : 4, quantise and quantize are alike."""
     text = unicodedata.normalize("NFKD", text.lower())
     text = "".join(char for char in text if not "\u0300" <= char <= "\u036f")
+    text = re.sub(r"([a-z])['\u2019](?:t|s|re|ve|ll|d|m)\b", r"\1", text, flags=re.ASCII)
     text = re.sub(r"([0-9])[\s-]*bits?\b", r"\1bit", text, flags=re.ASCII)
     text = re.sub(r"\b([0-9]+|n)\s*:\s*([0-9]+|m)\b", r"\1of\2", text, flags=re.ASCII)
     text = re.sub(r"is(e|ed|es|ing|ation|ations)\b", r"iz\1", text, flags=re.ASCII)
@@ -90,7 +94,12 @@ def together(tokens: list[str]) -> list[str]:
     return [*joined, "".join(tokens)] if len(tokens) > 2 else joined
 
 
+def _plain_phrase(phrase: str) -> tuple[str, ...]:
+    return tuple(form for form in map(stem, words(phrase)) if form not in FILLERS)
+
+
 EVERYDAY = frozenset(stem(word) for word in RULES["everyday"].split())
+FILLERS = frozenset(stem(word) for word in RULES["fillers"].split())  # say nothing inside a phrase
 
 
 class Index:
@@ -99,8 +108,8 @@ class Index:
     def __init__(self, docs: Iterable[dict[str, str]], synonyms: dict[str, list[str]]):
         self._concepts: dict[tuple[str, ...], str] = {}
         for phrase, others in synonyms.items():
-            forms = sorted(" ".join(stem(word) for word in words(form)) for form in (phrase, *others))
-            self._concepts[tuple(stem(word) for word in words(phrase))] = "=" + forms[0]
+            forms = sorted(" ".join(_plain_phrase(form)) for form in (phrase, *others))
+            self._concepts[_plain_phrase(phrase)] = "=" + forms[0]
         self._longest = max((len(phrase) for phrase in self._concepts), default=1)
         self._spoken = {form for phrase in self._concepts for form in phrase}
         self._docs: list[tuple[str, str, str]] = []  # id, kind, name
@@ -200,19 +209,21 @@ class Index:
         whole = {"".join(parts) for parts in (tokens, typed, meant, spoken)}
         sequence = f" {' '.join(stem(token) for token in spoken)} " if len(spoken) > 1 else None
         named = self._named(tokens, meant)
+        compared = set() if idea else self._compared(tokens) or self._compared(meant)
         final: dict[int, float] = {}
         asked_for = []  # definitions that are called like the query
         for number, score in scores.items():
             kind = self._docs[number][1]
-            score *= (answered[number] / asked) ** RULES["coverage"]
+            if number not in compared:
+                score *= (answered[number] / asked) ** RULES["coverage"]
             called = not whole.isdisjoint(self._called[number])
-            if called:
+            if called or number in compared:
                 score *= RULES["exact"] * RULES["asked"].get(kind, 1)
             elif number in named:
                 score *= RULES["named"]
             if sequence and sequence in self._text[number]:
                 score *= RULES["sequence"]
-            if not (called and len(tokens) > RULES["words"]):
+            if not (number in compared or called and len(tokens) > RULES["words"]):
                 score *= RULES["kinds"].get(kind, 1) * (RULES["mention"] if idea and kind == "paper" else 1)
             final[number] = score
             if called and number in self._leads:
@@ -243,6 +254,20 @@ class Index:
                     if holders:
                         found[name] = holders
         return {number for holders in found.values() for number in holders} if len(found) > 1 else set()
+
+    def _compared(self, tokens: list[str]) -> set[int]:
+        """What a query sets side by side, where both have a name: `A vs B`, or `A vs B C` in place of `A C vs B C`."""
+        telling = [i for i, token in enumerate(tokens) if token not in STOP and stem(token) not in EVERYDAY]
+        asked = tokens[telling[0] : telling[-1] + 1] if telling else []
+        for place, token in enumerate(asked):
+            if token in BESIDE:
+                one, other = asked[:place], asked[place + 1 :]
+                second = self._by_name.get("".join(other), ())
+                for last in range(len(other), 0, -1) if second else ():
+                    first = self._by_name.get("".join([*one, *other[last:]]))
+                    if first:
+                        return {*first, *second}
+        return set()
 
     def _rarity(self, term: str) -> float:
         return self._rarity_of(len(self._weights.get(term, ())))
@@ -296,12 +321,14 @@ class Index:
     def _phrases(self, stems: list[str]) -> list[tuple[str, int, int]]:
         """The meanings of phrases in a text, longest first and without overlaps: (meaning, start, length)."""
         found = []
+        at = [place for place, form in enumerate(stems) if form not in FILLERS]
+        telling = [stems[place] for place in at]
         place = 0
-        while place < len(stems):
-            for length in range(min(self._longest, len(stems) - place), 0, -1):
-                meaning = self._concepts.get(tuple(stems[place : place + length]))
+        while place < len(at):
+            for length in range(min(self._longest, len(at) - place), 0, -1):
+                meaning = self._concepts.get(tuple(telling[place : place + length]))
                 if meaning is not None:
-                    found.append((meaning, place, length))
+                    found.append((meaning, at[place], at[place + length - 1] - at[place] + 1))
                     place += length
                     break
             else:

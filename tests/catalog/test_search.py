@@ -189,13 +189,13 @@ def test_what_is_called_just_like_the_query_comes_first() -> None:
 
 
 def test_to_miss_a_word_that_is_only_in_sentences_costs_less_than_to_miss_a_name() -> None:
-    texts = {"guide": {"title": "Heads", "body": "choose"}, "michel": {"title": "Heads"}, "other": {}, "another": {}}
+    texts = {"guide": {"title": "Heads", "body": "select"}, "michel": {"title": "Heads"}, "other": {}, "another": {}}
 
     def kept(name: str) -> float:
-        scores = {hit.id: hit.score for hit in make(**{**texts, "a": {"name": name}}).search("choose heads")}
+        scores = {hit.id: hit.score for hit in make(**{**texts, "a": {"name": name}}).search("select heads")}
         return scores["michel"] / scores["guide"]
 
-    assert kept("something else") > 1.5 * kept("choose")
+    assert kept("something else") > 1.5 * kept("select")
 
 
 def test_everyday_words_say_little_however_few_have_them() -> None:
@@ -209,6 +209,34 @@ def test_a_word_in_passing_is_answered_in_part() -> None:
     scores = {hit.id: hit.score for hit in found.search("wide river")}
     fields = FIELDS["title"] / FIELDS["body"]
     assert scores["called"] / scores["passing"] > 1.5 * fields * RULES["sequence"]
+
+
+def test_what_is_left_of_a_shortened_word_is_no_word() -> None:
+    assert words("Doesn't, model's, it’s, they'll, we've") == ["doesn", "model", "it", "they", "we"]
+    assert words("'t d-t") == ["t", "d", "t"]
+
+
+def test_articles_change_nothing_in_a_phrase() -> None:
+    found = make([["no training", "without training"], ["token merging", "merge tokens"]],
+                 free={"facts": "no training"}, tuned={"facts": "training"}, tome={"facts": "token merging"},
+                 other={"facts": "tokens"})  # fmt: skip
+    assert ranked(found, "without any additional training")[0] == "free"
+    assert ranked(found, "merge the tokens")[0] == "tome"
+    assert ranked(found, "merge the tokens") == ranked(found, "merge tokens")
+
+
+def test_two_things_side_by_side_come_before_what_mentions_both() -> None:
+    found = Index([
+        {"id": "near", "kind": "glossary", "name": "Near pruning"},
+        {"id": "far", "kind": "glossary", "name": "Far pruning"},
+        {"id": "both", "name": "Both", "title": "Far pruning and near pruning", "facts": "far; near; pruning"},
+        *({"id": f"o{i}", "name": f"o{i}", "facts": "pruning"} for i in range(3)),
+    ], {})  # fmt: skip
+    for query in ("near vs far pruning", "near pruning or far pruning", "how do near and far pruning differ",
+                  "the difference between near and far pruning"):  # fmt: skip
+        assert set(ranked(found, query)[:2]) == {"near", "far"}, query
+    for query in ("near far pruning", "near vs wide pruning"):  # names one or none
+        assert ranked(found, query)[0] == "both", query
 
 
 def test_methods_that_a_query_names_come_before_a_tool_that_has_them_all() -> None:

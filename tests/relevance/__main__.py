@@ -14,7 +14,7 @@ from tests.relevance import measure, scale
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.relevance", description=measure.__doc__)
     parser.add_argument("--failures", action="store_true",
-                        help="list the questions of the tuned half whose first answer is wrong")  # fmt: skip
+                        help="list the questions that are tuned on, whose first answer is wrong")  # fmt: skip
     parser.add_argument("--material", action="store_true", help="also Material's own search: builds the site, minutes")
     parser.add_argument("--scale", action="store_true",
                         help="instead, what the browser loads and how long a query takes at 400 and 10,000")
@@ -43,7 +43,7 @@ def main() -> None:
           f" questions{': ' if differing else ''}{', '.join(differing)}")  # fmt: skip
     if given.failures:
         for one, found in zip(asked, answers["command line"], strict=True):
-            if one.half == "tuned" and measure.place(one, found) != 1:
+            if one.half in measure.TUNED_ON and measure.place(one, found) != 1:
                 print(f"{one.query!r}: {', '.join(found[:5])}; right at {measure.place(one, found)}")
 
 

@@ -43,7 +43,8 @@ def test_questions_are_sound(catalog, asked):
 def test_command_line_and_browser_rank_alike(catalog, asked):
     """On all questions, on their beginnings, and on words in which letters are swapped, lost, doubled or changed."""
     chance = random.Random(7)
-    odd = ["", "a", "the", "zzzzqqqq", "Nyström", "LLM.int8 ( )", "  2 : 4 ", "é&;=+"]
+    odd = ["", "a", "the", "zzzzqqqq", "Nyström", "LLM.int8 ( )", "  2 : 4 ", "é&;=+", "doesn't it's",
+           "without any additional training", "merge the tokens", "gptq vs awq", "far or near", "vs", "pruning and"]
     queries = [*(one.query for one in asked), *odd]
     for one in asked:
         queries += [one.query[: chance.randrange(1, len(one.query) + 1)], slip(one.query, chance)]
@@ -73,7 +74,8 @@ def slip(query: str, chance: random.Random) -> str:
 
 def test_most_questions_are_answered_first(catalog, asked):
     table = measure.scores(asked, measure.command_line(catalog, [one.query for one in asked]))
-    least = {"tuned": (0.89, 0.92), "unseen": (0.95, 0.97), "fresh": (0.91, 0.97), "later": (0.74, 0.78)}
+    least = {"tuned": (0.9, 0.92), "unseen": (0.95, 0.97), "fresh": (0.93, 0.97), "later": (0.77, 0.81),
+             "further": (0.67, 0.68)}
     assert set(table) == set(least)
     for part, (mrr, hit) in least.items():  # a little less than was measured
         assert table[part][0] >= 30 and table[part][1] > mrr and table[part][2] > hit, (part, table[part])

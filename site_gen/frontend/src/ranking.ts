@@ -40,6 +40,7 @@ interface Holders {
 }
 
 const STOP = new Set(rules.stop.split(" "));
+const BESIDE = new Set(rules.beside.split(" ")); // stand between two things that are compared
 const NAMES = ["name", "aliases"]; // the fields that hold names; several stand apart by semicolons
 const PROPER = new Set(rules.proper);
 const KINDS: Record<string, number> = rules.kinds;
@@ -57,6 +58,7 @@ export function words(text: string): string[] {
     .toLowerCase()
     .normalize("NFKD")
     .replace(/[\u0300-\u036f]/g, "")
+    .replace(/([a-z])['\u2019](?:t|s|re|ve|ll|d|m)\b/g, "$1")
     .replace(/([0-9])[ \t\n\r\f\v-]*bits?\b/g, "$1bit")
     .replace(/\b([0-9]+|n)[ \t\n\r\f\v]*:[ \t\n\r\f\v]*([0-9]+|m)\b/g, "$1of$2")
     .replace(/is(e|ed|es|ing|ation|ations)\b/g, "iz$1")
@@ -89,6 +91,7 @@ function cut(word: string): string {
 }
 
 const EVERYDAY = new Set(rules.everyday.split(" ").map(stem));
+const FILLERS = new Set(rules.fillers.split(" ").map(stem)); // say nothing inside a phrase
 
 /** Neighbouring words written as one, and all of them. */
 function together(tokens: string[]): string[] {
@@ -164,7 +167,7 @@ export class Searcher {
 
   constructor(file: SearchFile) {
     for (const phrases of file.synonyms) {
-      const forms = phrases.map((phrase) => words(phrase).map(stem));
+      const forms = phrases.map((phrase) => words(phrase).map(stem).filter((form) => !FILLERS.has(form)));
       const meaning = `=${forms.map((form) => form.join(" ")).sort()[0]}`;
       for (const form of forms) {
         this.meanings.set(form.join(" "), meaning);
@@ -320,14 +323,18 @@ export class Searcher {
     const called = new Set(wholes.flatMap((whole) => this.called.get(whole) ?? []));
     const sequence = spoken.length > 1 ? ` ${spoken.map(stem).join(" ")} ` : "";
     const named = this.named(tokens, meant);
+    const beside = idea ? [] : this.compared(tokens);
+    const compared = new Set(idea || beside.length ? beside : this.compared(meant));
     for (const number of met) {
       const { kind } = this.documents[number];
-      let score = scores[number] * (answered[number] / asked) ** rules.coverage;
+      let score = scores[number];
+      if (!compared.has(number)) score *= (answered[number] / asked) ** rules.coverage;
       const exact = called.has(number);
-      if (exact) score *= rules.exact * (ASKED[kind] ?? 1);
+      if (exact || compared.has(number)) score *= rules.exact * (ASKED[kind] ?? 1);
       else if (named.has(number)) score *= rules.named;
       if (sequence && this.text[number].includes(sequence)) score *= rules.sequence;
-      if (!exact || tokens.length <= rules.words) score *= (KINDS[kind] ?? 1) * (idea && kind === "paper" ? rules.mention : 1);
+      const ofAnyKind = compared.has(number) || (exact && tokens.length > rules.words);
+      if (!ofAnyKind) score *= (KINDS[kind] ?? 1) * (idea && kind === "paper" ? rules.mention : 1);
       scores[number] = score;
     }
     // A definition that is asked for brings what it leads to: before it what speaks of the whole term, behind it the rest.
@@ -376,6 +383,23 @@ export class Searcher {
       }
     }
     return new Set(found.size > 1 ? [...found.values()].flat() : []);
+  }
+
+  /** What a query sets side by side, where both have a name: "A vs B", or "A vs B C" in place of "A C vs B C". */
+  private compared(tokens: string[]): number[] {
+    const telling = tokens.map((token) => !STOP.has(token) && !EVERYDAY.has(stem(token)));
+    const asked = tokens.slice(Math.max(telling.indexOf(true), 0), telling.lastIndexOf(true) + 1);
+    for (let place = 0; place < asked.length; place += 1) {
+      if (!BESIDE.has(asked[place])) continue;
+      const one = asked.slice(0, place);
+      const other = asked.slice(place + 1);
+      const second = this.called.get(other.join(""));
+      for (let last = other.length; second && last > 0; last -= 1) {
+        const first = this.called.get([...one, ...other.slice(last)].join(""));
+        if (first) return [...first, ...second];
+      }
+    }
+    return [];
   }
 
   private rarity(term: string): number {
@@ -449,12 +473,14 @@ export class Searcher {
   /** The meanings of phrases in a text, longest first and without overlaps. */
   private phrases(stems: string[]): Phrase[] {
     const found: Phrase[] = [];
-    for (let start = 0; start < stems.length; start += 1) {
-      for (let length = Math.min(this.longest, stems.length - start); length > 0; length -= 1) {
-        const meaning = this.meanings.get(stems.slice(start, start + length).join(" "));
+    const at = stems.flatMap((form, place) => (FILLERS.has(form) ? [] : [place]));
+    const telling = at.map((place) => stems[place]);
+    for (let place = 0; place < at.length; place += 1) {
+      for (let length = Math.min(this.longest, at.length - place); length > 0; length -= 1) {
+        const meaning = this.meanings.get(telling.slice(place, place + length).join(" "));
         if (meaning === undefined) continue;
-        found.push({ meaning, start, length });
-        start += length - 1;
+        found.push({ meaning, start: at[place], length: at[place + length - 1] - at[place] + 1 });
+        place += length - 1;
         break;
       }
     }
