@@ -191,7 +191,7 @@ def test_amounts_of_memory(text: str, bytes_: float | None) -> None:
 
 @pytest.mark.parametrize(("value", "text"), [
     (13.476e9, "13.5 GB"), (999, "999 bytes"), (1000, "1 kB"), (2147483648, "2.15 GB"), (1e12, "1 TB"),
-    (999.9e6, "1000 MB"), (0, "0 bytes"), (5.99e9, "5.99 GB"),
+    (999.9e6, "1.00 GB"), (999.4e6, "999 MB"), (0, "0 bytes"), (5.99e9, "5.99 GB"),
 ])  # fmt: skip
 def test_sizes_for_people(value: float, text: str) -> None:
     assert choosing.size(value) == text

@@ -106,7 +106,7 @@ def test_each_constraint_is_the_fact_of_the_entry() -> None:
         id for id, one in facts.items() if one.data in ("none", "calibration", "unlabeled", "task-labels")}
     assert set(stay(offers=[])) == {id for id, one in facts.items() if one.needs_for_speed == "nothing"}
     encoder = stay(shape=model("bert-base"), shown=True)
-    assert "q8bert" in encoder and "gptq" not in encoder
+    assert "q8bert" in encoder and "awq" not in encoder
 
 
 def test_a_variant_runs_on_what_it_needs() -> None:
