@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from catalog.ranking import FIELDS, STOP, Hit, Index, stem, words
+from catalog.ranking import EVERYDAY, FIELDS, STOP, Hit, Index, stem, words
 from catalog.terms import Term, key_terms
 from catalog.texts import said_by_surveys, without_marks
 
@@ -23,7 +23,7 @@ __all__ = ["FIELDS", "Hit", "Index", "all_documents", "documents", "everything",
 
 # How many words of an entry's long texts are searched: those that tell it from others. All of them would make what
 # the browser loads three times as large.
-KEPT = 10
+KEPT = 14
 
 # Of a byline with more than CROWD names (BLOOM has hundreds) only the first BYLINE are searched.
 CROWD, BYLINE = 60, 12
@@ -112,7 +112,7 @@ def _add_key_terms(found: list[dict[str, str]], catalog: Catalog) -> None:
 
 def _keep_telling_words(found: list[dict[str, str]]) -> None:
     """Puts in the place of each long text, `body`, its KEPT words that tell most: frequent in it, rare in the others,
-    and not among the document's further texts.
+    not among the document's further texts, and no everyday words.
     """
     texts = [words(document.get("body") or "") for document in found]
     spread_over = Counter(form for text in texts for form in {stem(word) for word in text})
@@ -124,8 +124,9 @@ def _keep_telling_words(found: list[dict[str, str]]) -> None:
         known = {stem(word) for word in words(rest)}
         forms: dict[str, Counter[str]] = {}
         for word in text:
-            if len(word) > 2 and word not in STOP and not word.isdigit() and stem(word) not in known:
-                forms.setdefault(stem(word), Counter())[word] += 1
+            form = stem(word)
+            if len(word) > 2 and word not in STOP and not word.isdigit() and form not in known and form not in EVERYDAY:
+                forms.setdefault(form, Counter())[word] += 1
         telling = {
             form: (1 - 0.5 / count.total()) * math.log(1 + several / spread_over[form]) for form, count in forms.items()
         }
@@ -260,13 +261,14 @@ def _names(name: str, others: list[str]) -> str:
 
 def kind_documents(catalog: Catalog) -> list[dict[str, str]]:
     """One document a framework, benchmark and metric: as of an entry, with its `kind`."""
+    says = said_by_surveys(catalog)
     return [
-        _kind_document(catalog, kind, identifier, one)
+        _kind_document(catalog, kind, identifier, one, says.get(one.work or "", []))
         for kind, found in catalog.kinds().items() for identifier, one in found.items()
     ]  # fmt: skip
 
 
-def _kind_document(catalog: Catalog, kind: str, identifier: str, one: Any) -> dict[str, str]:
+def _kind_document(catalog: Catalog, kind: str, identifier: str, one: Any, says: list[str]) -> dict[str, str]:
     work = catalog.bibliography.get(one.work) if one.work else None
     if kind == "framework":
         what, summary = " ".join(one.kind), one.does
@@ -285,7 +287,7 @@ def _kind_document(catalog: Catalog, kind: str, identifier: str, one: Any) -> di
         "facts": f"{'framework, library, tool' if kind == 'framework' else kind}; {what.replace('-', ' ')}",
         "summary": first_sentence(_plain(summary)),
         "authors": family_names(work) if work else "",
-        "body": _plain(" ".join([summary, *body])),
+        "body": _plain(" ".join([summary, *body, *says])),
     }
 
 
