@@ -74,7 +74,7 @@ def slip(query: str, chance: random.Random) -> str:
 
 def test_most_questions_are_answered_first(catalog, asked):
     table = measure.scores(asked, measure.command_line(catalog, [one.query for one in asked]))
-    least = {"tuned": (0.9, 0.92), "unseen": (0.95, 0.97), "fresh": (0.93, 0.97), "later": (0.77, 0.81),
+    least = {"tuned": (0.91, 0.93), "unseen": (0.955, 0.97), "fresh": (0.93, 0.97), "later": (0.89, 0.93),
              "further": (0.67, 0.68)}
     assert set(table) == set(least)
     for part, (mrr, hit) in least.items():  # a little less than was measured
