@@ -23,7 +23,7 @@ __all__ = ["FIELDS", "Hit", "Index", "all_documents", "documents", "everything",
 
 # How many words of an entry's long texts are searched: those that tell it from others. All of them would make what
 # the browser loads three times as large.
-KEPT = 14
+KEPT = 9
 
 # Of a byline with more than CROWD names (BLOOM has hundreds) only the first BYLINE are searched.
 CROWD, BYLINE = 60, 12

@@ -102,15 +102,14 @@ def costs(catalog: Catalog, sizes: tuple[int, ...] = SIZES) -> list[Cost]:
             page = browser.new_page()
             page.set_default_timeout(0)
             for size in sizes:
-                more = [*documents, *invented(documents, size - len(catalog.algorithms))]
-                grown = {**file, "fields": data.columns(more)}
+                grown, count = with_entries(catalog, file, documents, size)
                 text = json.dumps(grown, ensure_ascii=False, separators=(",", ":"))
                 (bundle / "search.json").write_text(text, encoding="utf-8")
                 page.goto(f"http://127.0.0.1:{running.server_port}/")
                 took = page.evaluate(_ASK, {"index": "assets/zoo/search.json", "queries": queries, "limit": 12})
                 scripts = [bundle / "zoo.js", bundle / "search-worker.js", *_imported(bundle / "search-worker.js")]
                 found.append(Cost(
-                    size, len(more), len(gzip.compress(text.encode(), 9)),
+                    size, count, len(gzip.compress(text.encode(), 9)),
                     sum(len(gzip.compress(path.read_bytes(), 9)) for path in scripts), took["ready"], took["times"],
                     json.loads(frontend_build.run_node("ask.mjs", input=json.dumps(
                         {"file": grown, "queries": queries, "limit": 12, "cpu": True}))),
@@ -119,6 +118,14 @@ def costs(catalog: Catalog, sizes: tuple[int, ...] = SIZES) -> list[Cost]:
         running.shutdown()
         running.server_close()
     return found
+
+
+def with_entries(
+    catalog: Catalog, file: dict, documents: list[dict[str, str]], size: int
+) -> tuple[dict, int]:
+    """What the browser loads with so many entries, the missing ones invented, and how many documents that are."""
+    more = [*documents, *invented(documents, size - len(catalog.algorithms))]
+    return {**file, "fields": data.columns(more)}, len(more)
 
 
 def asked(catalog: Catalog) -> list[str]:
